@@ -1,6 +1,5 @@
 """A wheel and `pip install -e .` give the same packages, whole, and nothing that is called plainly `compiler`."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -64,7 +63,7 @@ def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     venv.create(environment)
     editable = request.param == "editable"
     result = Installed(environment, home=source if editable else environment)
-    # A folder named in a .pth file is searched, but its own .pth files, such as that of an editable norse, are not read.
+    # A folder named in a .pth file is searched, but its own .pth files, such as an editable norse's, are not read.
     (result.site_packages / "borrowed.pth").write_text(sysconfig.get_path("purelib"))
     pip = (sys.executable, "-m", "pip", "--python", environment / "bin" / "python", "--disable-pip-version-check")
     offline = ("--no-deps", "--no-index", "--no-build-isolation", "--ignore-installed")
@@ -81,7 +80,7 @@ def test_the_packages_import_by_their_names(installed: Installed) -> None:
 def test_no_package_takes_a_plain_name(installed: Installed) -> None:
     found = installed.python("import importlib.util as u; print([u.find_spec(n) for n in ('compiler', 'backends')])")
     assert found == "[None, None]"
-    assert not {"compiler", "backends"} & set(os.listdir(installed.site_packages))
+    assert not {"compiler", "backends"} & {path.name for path in installed.site_packages.iterdir()}
 
 
 def test_every_file_is_installed(installed: Installed) -> None:
