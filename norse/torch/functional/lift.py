@@ -1,0 +1,84 @@
+"""From one tick to a whole sequence: the time loop."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+
+
+def over_time(step: Step, input_tensor: Tensor, state: Any, record_states: bool = False) -> tuple[Tensor, Any]:
+    """Runs `step(x, state) -> (z, state)` over the first dimension of the input.
+
+    Args:
+        step: one tick.
+        input_tensor: [T, ...].
+        state: the state before the first tick.
+        record_states: whether to return the states of all ticks, each field [T, ...], instead of the last one.
+
+    Returns:
+        The outputs [T, ...], and the last state or all of them. With T = 0 the output is empty, in the shape that
+        one tick of zeros has, and the state is the given one.
+    """
+    if input_tensor.shape[0] == 0:
+        return _over_no_time(step, input_tensor, state, record_states)
+    outputs: list[Tensor] = []
+    states: list[Any] = []
+    for tick in range(input_tensor.shape[0]):
+        z, state = step(input_tensor[tick], state)
+        outputs.append(z)
+        if record_states:
+            states.append(state)
+    return torch.stack(outputs), stack_states(states) if record_states else state
+
+
+def _over_no_time(step: Step, input_tensor: Tensor, state: Any, record_states: bool) -> tuple[Tensor, Any]:
+    with torch.no_grad():
+        z, probe = step(input_tensor.new_zeros(input_tensor.shape[1:]), state)
+    return z.new_empty((0, *z.shape)), stack_states([probe], length=0) if record_states else state
+
+
+def stack_states(states: Sequence[Any], length: int | None = None) -> Any:
+    """The states of successive ticks as one state, each field [T, ...]; nested states too.
+
+    Args:
+        states: at least one state: a tensor, None, or a (named) tuple or list of such.
+        length: how many of them to keep; None means all.
+
+    Returns:
+        A state of the same structure.
+    """
+    first = states[0]
+    if isinstance(first, Tensor):
+        return torch.stack(tuple(states))[:length]
+    if isinstance(first, tuple | list):
+        fields = [stack_states(field, length) for field in zip(*states, strict=True)]
+        return type(first)(*fields) if hasattr(first, "_fields") else type(first)(fields)
+    return first
+
+
+def _lifted(step: Callable[..., tuple[Tensor, Any]], input_tensor: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    return over_time(step, input_tensor, state)
+
+
+def lift(activation: Callable[..., tuple[Tensor, Any]], p: Any = None) -> Callable[..., tuple[Tensor, Any]]:
+    """Turns a step over one tick into a function over a sequence.
+
+    Args:
+        activation: `(x, state) -> (z, state)`, or `(x, state, p) -> (z, state)` if p is given; a cell will do.
+        p: parameters handed to the activation by the name p, or None for an activation without.
+
+    Returns:
+        `(x [T, ...], state=None) -> (z [T, ...], last state)`.
+
+    Example:
+        >>> from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters, lif_feed_forward_step
+        >>> lif = lift(lif_feed_forward_step, p=LIFParameters())
+        >>> z, state = lif(torch.ones(100, 8, 3), LIFFeedForwardState(v=torch.zeros(8, 3), i=torch.zeros(8, 3)))
+        >>> z.shape
+        torch.Size([100, 8, 3])
+    """
+    return partial(_lifted, activation if p is None else partial(activation, p=p))

@@ -1,0 +1,144 @@
+"""Leaky integrate-and-fire neurons as modules."""
+
+from typing import Any
+
+from torch import Tensor
+
+from norse.torch.functional.lif import (
+    LIF_DEFAULTS,
+    LIFFeedForwardState,
+    LIFParameters,
+    LIFState,
+    lif_feed_forward_step,
+    lif_step,
+)
+from norse.torch.module.initial import at_rest, hidden_shape, potential
+from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
+
+
+class LIFCell(SNNCell):
+    """One tick of leaky integrate-and-fire neurons, [B, N] -> [B, N]; see `lif_feed_forward_step` for the equations.
+
+    Args:
+        p: parameters (s⁻¹, dimensionless potentials).
+        kwargs: dt and activation_sparse, as in `SNNCell`.
+
+    Returns:
+        `forward(input_tensor, state=None)` gives (spikes, LIFFeedForwardState).
+
+    Raises:
+        TypeError, ValueError: as `SNNCell`.
+
+    Example:
+        >>> import torch
+        >>> z, state = LIFCell()(torch.ones(8, 3))
+        >>> z.shape, state.v.shape
+        (torch.Size([8, 3]), torch.Size([8, 3]))
+    """
+
+    state_type = LIFFeedForwardState
+
+    def __init__(self, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
+        super().__init__(lif_feed_forward_step, self.initial_state, p, **kwargs)
+
+    def initial_state(self, input_tensor: Tensor) -> LIFFeedForwardState:
+        """v = v_leak (0-d), i = 0."""
+        v = potential(self.p.v_leak, input_tensor)
+        return at_rest(LIFFeedForwardState, input_tensor, input_tensor.shape, v=v)
+
+
+class LIF(SNN):
+    """A layer of leaky integrate-and-fire neurons over time, [T, B, N] -> [T, B, N]; see `lif_feed_forward_step`.
+
+    Args:
+        p: parameters (s⁻¹, dimensionless potentials).
+        kwargs: dt, activation_sparse and record_states, as in `SNN`.
+
+    Returns:
+        `forward(input_tensor, state=None)` gives (spikes, LIFFeedForwardState).
+
+    Raises:
+        TypeError, ValueError: as `SNN`.
+
+    Example:
+        >>> import torch
+        >>> z, state = LIF()(torch.ones(100, 8, 3))
+        >>> z.shape, state.v.shape
+        (torch.Size([100, 8, 3]), torch.Size([8, 3]))
+    """
+
+    state_type = LIFFeedForwardState
+
+    def __init__(self, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
+        super().__init__(lif_feed_forward_step, self.initial_state, p, **kwargs)
+
+    def initial_state(self, input_tensor: Tensor) -> LIFFeedForwardState:
+        """v = v_leak, i = 0, in the shape of one tick."""
+        shape = input_tensor.shape[1:]
+        return at_rest(LIFFeedForwardState, input_tensor, shape, v=potential(self.p.v_leak, input_tensor, shape))
+
+
+class LIFRecurrentCell(SNNRecurrentCell):
+    """One tick of recurrently connected LIF neurons, [B, input] -> [B, hidden]; see `lif_step` for the equations.
+
+    Args:
+        input_size: number of input features.
+        hidden_size: number of neurons.
+        p: parameters (s⁻¹, dimensionless potentials).
+        kwargs: weights, autapses, dt and activation_sparse, as in `SNNRecurrentCell`.
+
+    Returns:
+        `forward(input_tensor, state=None)` gives (spikes, LIFState).
+
+    Raises:
+        TypeError, ValueError: as `SNNRecurrentCell`.
+
+    Example:
+        >>> import torch
+        >>> z, state = LIFRecurrentCell(3, 4)(torch.ones(8, 3))
+        >>> z.shape
+        torch.Size([8, 4])
+    """
+
+    state_type = LIFState
+
+    def __init__(self, input_size: int, hidden_size: int, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
+        super().__init__(lif_step, self.initial_state, input_size, hidden_size, p, **kwargs)
+
+    def initial_state(self, input_tensor: Tensor) -> LIFState:
+        """z = 0, v = v_leak, i = 0, in the shape of the output."""
+        shape = hidden_shape(input_tensor.shape, self.input_weights)
+        return at_rest(LIFState, input_tensor, shape, v=potential(self.p.v_leak, input_tensor, shape))
+
+
+class LIFRecurrent(SNNRecurrent):
+    """A layer of recurrently connected LIF neurons over time, [T, B, input] -> [T, B, hidden]; see `lif_step`.
+
+    Args:
+        input_size: number of input features.
+        hidden_size: number of neurons.
+        p: parameters (s⁻¹, dimensionless potentials).
+        kwargs: weights, autapses, dt, activation_sparse and record_states, as in `SNNRecurrent`.
+
+    Returns:
+        `forward(input_tensor, state=None)` gives (spikes, LIFState).
+
+    Raises:
+        TypeError, ValueError: as `SNNRecurrent`.
+
+    Example:
+        >>> import torch
+        >>> z, state = LIFRecurrent(3, 4)(torch.ones(100, 8, 3))
+        >>> z.shape
+        torch.Size([100, 8, 4])
+    """
+
+    state_type = LIFState
+
+    def __init__(self, input_size: int, hidden_size: int, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
+        super().__init__(lif_step, self.initial_state, input_size, hidden_size, p, **kwargs)
+
+    def initial_state(self, input_tensor: Tensor) -> LIFState:
+        """z = 0, v = v_leak, i = 0, in the shape of one tick's output."""
+        shape = hidden_shape(input_tensor.shape[1:], self.input_weights)
+        return at_rest(LIFState, input_tensor, shape, v=potential(self.p.v_leak, input_tensor, shape))

@@ -1,0 +1,150 @@
+"""Leaky integrate-and-fire neurons without a synapse as modules."""
+
+from typing import Any
+
+from torch import Tensor
+
+from norse.torch.functional.lif_box import (
+    LIF_BOX_DEFAULTS,
+    LIFBoxFeedForwardState,
+    LIFBoxParameters,
+    LIFBoxState,
+    lif_box_feed_forward_step,
+    lif_box_step,
+)
+from norse.torch.module.initial import at_rest, hidden_shape, potential
+from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
+
+
+class LIFBoxCell(SNNCell):
+    """One tick of LIF neurons without a synapse, [B, N] -> [B, N].
+
+    See `lif_box_feed_forward_step` for the equations.
+
+    Args:
+        p: parameters (s⁻¹, dimensionless potentials).
+        dt: time step in s.
+
+    Returns:
+        `forward(input_tensor, state=None)` gives (spikes, LIFBoxFeedForwardState).
+
+    Raises:
+        TypeError, ValueError: as `SNNCell`.
+
+    Example:
+        >>> import torch
+        >>> LIFBoxCell()(torch.ones(8, 3))[0].shape
+        torch.Size([8, 3])
+    """
+
+    state_type = LIFBoxFeedForwardState
+
+    def __init__(self, p: LIFBoxParameters = LIF_BOX_DEFAULTS, dt: float = 0.001) -> None:
+        super().__init__(lif_box_feed_forward_step, self.initial_state, p, dt=dt)
+
+    def initial_state(self, input_tensor: Tensor) -> LIFBoxFeedForwardState:
+        """v = v_leak (0-d)."""
+        return LIFBoxFeedForwardState(v=potential(self.p.v_leak, input_tensor))
+
+
+class LIFBox(SNN):
+    """A layer of LIF neurons without a synapse over time, [T, B, N] -> [T, B, N].
+
+    See `lif_box_feed_forward_step` for the equations.
+
+    Args:
+        p: parameters (s⁻¹, dimensionless potentials).
+        dt: time step in s.
+
+    Returns:
+        `forward(input_tensor, state=None)` gives (spikes, LIFBoxFeedForwardState).
+
+    Raises:
+        TypeError, ValueError: as `SNN`.
+
+    Example:
+        >>> import torch
+        >>> LIFBox()(torch.ones(100, 8, 3))[0].shape
+        torch.Size([100, 8, 3])
+    """
+
+    state_type = LIFBoxFeedForwardState
+
+    def __init__(self, p: LIFBoxParameters = LIF_BOX_DEFAULTS, dt: float = 0.001) -> None:
+        super().__init__(lif_box_feed_forward_step, self.initial_state, p, dt=dt)
+
+    def initial_state(self, input_tensor: Tensor) -> LIFBoxFeedForwardState:
+        """v = v_leak (0-d)."""
+        return LIFBoxFeedForwardState(v=potential(self.p.v_leak, input_tensor))
+
+
+class LIFBoxRecurrentCell(SNNRecurrentCell):
+    """One tick of recurrently connected LIF neurons without a synapse.
+
+    [B, input] -> [B, hidden]; see `lif_box_step` for the equations.
+
+    Args:
+        input_size: number of input features.
+        hidden_size: number of neurons.
+        p: parameters (s⁻¹, dimensionless potentials).
+        kwargs: weights, autapses, dt and activation_sparse, as in `SNNRecurrentCell`.
+
+    Returns:
+        `forward(input_tensor, state=None)` gives (spikes, LIFBoxState).
+
+    Raises:
+        TypeError, ValueError: as `SNNRecurrentCell`.
+
+    Example:
+        >>> import torch
+        >>> LIFBoxRecurrentCell(3, 4)(torch.ones(8, 3))[0].shape
+        torch.Size([8, 4])
+    """
+
+    state_type = LIFBoxState
+
+    def __init__(
+        self, input_size: int, hidden_size: int, p: LIFBoxParameters = LIF_BOX_DEFAULTS, **kwargs: Any
+    ) -> None:
+        super().__init__(lif_box_step, self.initial_state, input_size, hidden_size, p, **kwargs)
+
+    def initial_state(self, input_tensor: Tensor) -> LIFBoxState:
+        """z = 0, v = v_leak, in the shape of the output."""
+        shape = hidden_shape(input_tensor.shape, self.input_weights)
+        return at_rest(LIFBoxState, input_tensor, shape, v=potential(self.p.v_leak, input_tensor, shape))
+
+
+class LIFBoxRecurrent(SNNRecurrent):
+    """A layer of recurrently connected LIF neurons without a synapse over time.
+
+    [T, B, input] -> [T, B, hidden]; see `lif_box_step` for the equations.
+
+    Args:
+        input_size: number of input features.
+        hidden_size: number of neurons.
+        p: parameters (s⁻¹, dimensionless potentials).
+        kwargs: weights, autapses, dt, activation_sparse and record_states, as in `SNNRecurrent`.
+
+    Returns:
+        `forward(input_tensor, state=None)` gives (spikes, LIFBoxState).
+
+    Raises:
+        TypeError, ValueError: as `SNNRecurrent`.
+
+    Example:
+        >>> import torch
+        >>> LIFBoxRecurrent(3, 4)(torch.ones(100, 8, 3))[0].shape
+        torch.Size([100, 8, 4])
+    """
+
+    state_type = LIFBoxState
+
+    def __init__(
+        self, input_size: int, hidden_size: int, p: LIFBoxParameters = LIF_BOX_DEFAULTS, **kwargs: Any
+    ) -> None:
+        super().__init__(lif_box_step, self.initial_state, input_size, hidden_size, p, **kwargs)
+
+    def initial_state(self, input_tensor: Tensor) -> LIFBoxState:
+        """z = 0, v = v_leak, in the shape of one tick's output."""
+        shape = hidden_shape(input_tensor.shape[1:], self.input_weights)
+        return at_rest(LIFBoxState, input_tensor, shape, v=potential(self.p.v_leak, input_tensor, shape))

@@ -1,0 +1,40 @@
+"""Any module, applied at every tick."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from norse.torch.functional.lift import over_time
+from norse.torch.module.stateful import is_stateful
+
+
+class Lift(torch.nn.Module):
+    """Applies a module of one tick, [B, ...], to every tick of a sequence, [T, B, ...].
+
+    Args:
+        module: stateless, `module(x)`, or stateful, `module(x, state)`; see `is_stateful`.
+
+    Returns:
+        `forward(x)` gives the outputs [T, ...] of a stateless module, and (outputs, last state) of a stateful one. A
+        stateful module's first state is given with the input, `forward((x, state))`.
+
+    Example:
+        >>> Lift(torch.nn.Conv2d(1, 4, 3))(torch.ones(10, 8, 1, 28, 28)).shape
+        torch.Size([10, 8, 4, 26, 26])
+        >>> from norse.torch.module.lif import LIFCell
+        >>> z, state = Lift(LIFCell())((torch.ones(10, 8, 3), None))
+        >>> z.shape
+        torch.Size([10, 8, 3])
+    """
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.lifted_module = module
+
+    def forward(self, x: Tensor | tuple[Tensor, Any]) -> Any:
+        """[T, ...] or ([T, ...], state) -> [T, ...] or ([T, ...], state)."""
+        sequence, state = (x, None) if isinstance(x, Tensor) else x
+        if is_stateful(self.lifted_module):
+            return over_time(self.lifted_module, sequence, state)
+        return over_time(lambda tick, _: (self.lifted_module(tick), None), sequence, None)[0]
