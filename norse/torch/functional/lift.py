@@ -27,8 +27,8 @@ def over_time(step: Step, input_tensor: Tensor, state: Any, record_states: bool 
         return _over_no_time(step, input_tensor, state, record_states)
     outputs: list[Tensor] = []
     states: list[Any] = []
-    for tick in range(input_tensor.shape[0]):
-        z, state = step(input_tensor[tick], state)
+    for x in input_tensor.unbind(0):
+        z, state = step(x, state)
         outputs.append(z)
         if record_states:
             states.append(state)

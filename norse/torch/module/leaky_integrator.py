@@ -8,7 +8,7 @@ from torch import Tensor
 from norse.torch.functional.leaky_integrator import LI_DEFAULTS, LIParameters, LIState, li_feed_forward_step, li_step
 from norse.torch.module.checks import check_input
 from norse.torch.module.initial import at_rest, hidden_shape, potential
-from norse.torch.module.parameters import HeldParameters
+from norse.torch.module.parameters import HoldsParameters
 from norse.torch.module.snn import SNN, SNNCell, first_state
 
 
@@ -69,7 +69,7 @@ class LI(SNN):
         return at_rest(LIState, input_tensor, shape, v=potential(self.p.v_leak, input_tensor, shape))
 
 
-class LILinearCell(torch.nn.Module):
+class LILinearCell(HoldsParameters, torch.nn.Module):
     """One tick of leaky integrators behind a linear synapse, [B, input] -> [B, hidden]; see `li_step`.
 
     Args:
@@ -92,7 +92,6 @@ class LILinearCell(torch.nn.Module):
 
     axes: ClassVar[tuple[str, ...]] = ("N",)
     state_type: ClassVar[type | None] = LIState
-    p = HeldParameters()
 
     def __init__(self, input_size: int, hidden_size: int, p: LIParameters = LI_DEFAULTS, dt: float = 0.001) -> None:
         super().__init__()

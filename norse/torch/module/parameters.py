@@ -30,40 +30,62 @@ class ParameterTuple(torch.nn.Module):
     def __init__(self, values: Any) -> None:
         super().__init__()
         self._kind = type(values)
+        self._others: dict[str, Any] = {}
         for name, value in values._asdict().items():
-            if isinstance(value, Tensor) and not isinstance(value, torch.nn.Parameter):
+            if isinstance(value, torch.nn.Parameter):
+                self.register_parameter(name, value)
+            elif isinstance(value, Tensor):
                 self.register_buffer(name, value, persistent=False)
+            elif is_named_tuple(value):
+                self.add_module(name, ParameterTuple(value))
             else:
-                setattr(self, name, ParameterTuple(value) if is_named_tuple(value) else value)
+                self._others[name] = value
 
-    def values(self) -> Any:
+    def as_named_tuple(self) -> Any:
         """The NamedTuple, made of the tensors that the module holds now."""
-        fields = (getattr(self, name) for name in self._kind._fields)
-        return self._kind(*(field.values() if isinstance(field, ParameterTuple) else field for field in fields))
+        return self._kind(*(self._field(name) for name in self._kind._fields))
+
+    def _field(self, name: str) -> Any:
+        if name in self._others:
+            return self._others[name]
+        value = getattr(self, name)
+        return value.as_named_tuple() if isinstance(value, ParameterTuple) else value
 
     def _get_name(self) -> str:
         return self._kind.__name__
 
 
-class HeldParameters:
-    """The attribute `p` of a neuron module: assigned a NamedTuple, it holds a ParameterTuple; read, a NamedTuple.
+class HoldsParameters:
+    """Gives a torch.nn.Module the attribute `p`: assigned a NamedTuple, it holds a ParameterTuple; read, a NamedTuple.
 
     A module or any other object is kept as it is. Assigning replaces: what was held before is no longer registered.
     """
 
-    def __get__(self, module: torch.nn.Module | None, owner: type | None = None) -> Any:
-        if module is None:
-            return self
-        held = module._modules.get("p")
-        if held is None:
-            return module.__dict__.get("_plain_p")
-        return held.values() if isinstance(held, ParameterTuple) else held
+    @property
+    def p(self: Any) -> Any:
+        """The neuron's parameters."""
+        held = self._modules.get("p")
+        if isinstance(held, ParameterTuple):
+            return held.as_named_tuple()
+        if "p" in self.__dict__:
+            return self.__dict__["p"]
+        raise AttributeError("p")  # torch.nn.Module.__getattr__ goes on and finds a module or an nn.Parameter
 
-    def __set__(self, module: torch.nn.Module, value: Any) -> None:
-        # torch.nn.Module.__setattr__ registers modules itself; only what is none arrives here.
-        module._modules.pop("p", None)
-        module.__dict__.pop("_plain_p", None)
+    @p.setter
+    def p(self: Any, value: Any) -> None:
+        for place in (self._modules, self._parameters, self.__dict__):
+            place.pop("p", None)
         if is_named_tuple(value):
-            module._modules["p"] = ParameterTuple(value)
+            value = ParameterTuple(value)
+        if isinstance(value, torch.nn.Module):
+            self._modules["p"] = value
+        elif isinstance(value, torch.nn.Parameter):
+            self._parameters["p"] = value
         else:
-            module.__dict__["_plain_p"] = value
+            self.__dict__["p"] = value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "p":  # torch.nn.Module would refuse to replace a submodule by something that is none
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)

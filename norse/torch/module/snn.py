@@ -8,7 +8,7 @@ from torch import Tensor
 
 from norse.torch.functional.lift import over_time
 from norse.torch.module.checks import check_input, check_state
-from norse.torch.module.parameters import HeldParameters
+from norse.torch.module.parameters import HoldsParameters
 
 Activation = Callable[..., tuple[Tensor, Any]]
 StateFallback = Callable[[Tensor], Any]
@@ -29,7 +29,7 @@ def first_state(module: Any, input_tensor: Tensor, state: Any) -> Any:
     return state
 
 
-class SNNCell(torch.nn.Module):
+class SNNCell(HoldsParameters, torch.nn.Module):
     """One tick of neurons, [B, ...] -> [B, ...], from their step.
 
     Args:
@@ -56,7 +56,6 @@ class SNNCell(torch.nn.Module):
 
     axes: ClassVar[tuple[str, ...]] = ()
     state_type: ClassVar[type | None] = None
-    p = HeldParameters()
 
     def __init__(
         self,
@@ -83,7 +82,7 @@ class SNNCell(torch.nn.Module):
         return pick_activation(self, input_tensor)(input_tensor, state, self.p, self.dt)
 
 
-class SNN(torch.nn.Module):
+class SNN(HoldsParameters, torch.nn.Module):
     """A layer of neurons over time, [T, B, ...] -> [T, B, ...], from their step.
 
     Args:
@@ -111,7 +110,6 @@ class SNN(torch.nn.Module):
 
     axes: ClassVar[tuple[str, ...]] = ("T",)
     state_type: ClassVar[type | None] = None
-    p = HeldParameters()
 
     def __init__(
         self,
@@ -141,7 +139,7 @@ class SNN(torch.nn.Module):
         return over_time(lambda x, s: activation(x, s, p, dt), input_tensor, state, self.record_states)
 
 
-class SNNRecurrentCell(torch.nn.Module):
+class SNNRecurrentCell(HoldsParameters, torch.nn.Module):
     """One tick of recurrently connected neurons, [B, input] -> [B, hidden], from their step.
 
     Args:
@@ -176,7 +174,6 @@ class SNNRecurrentCell(torch.nn.Module):
 
     axes: ClassVar[tuple[str, ...]] = ("N",)
     state_type: ClassVar[type | None] = None
-    p = HeldParameters()
     input_weights: Tensor
     recurrent_weights: Tensor
 
@@ -216,7 +213,7 @@ class SNNRecurrentCell(torch.nn.Module):
         return activation(input_tensor, state, self.input_weights, self.recurrent_weights, self.p, self.dt)
 
 
-class SNNRecurrent(torch.nn.Module):
+class SNNRecurrent(HoldsParameters, torch.nn.Module):
     """A layer of recurrently connected neurons over time, [T, B, input] -> [T, B, hidden], from their step.
 
     Args:
@@ -251,7 +248,6 @@ class SNNRecurrent(torch.nn.Module):
 
     axes: ClassVar[tuple[str, ...]] = ("T", "N")
     state_type: ClassVar[type | None] = None
-    p = HeldParameters()
     input_weights: Tensor
     recurrent_weights: Tensor
 
@@ -328,8 +324,13 @@ def _register_weights(module: torch.nn.Module, name: str, given: Tensor | None, 
 
 def _keep_diagonal_zero(module: Any) -> None:
     """Hooks don't survive deepcopy and pickle, so this is called again after both."""
-    if not module.autapses and module.recurrent_weights.requires_grad:
-        module.recurrent_weights.register_hook(_without_diagonal)
+    if module.autapses:
+        return
+    weights = module.recurrent_weights
+    learnt = weights.requires_grad
+    # torch takes a hook only while a tensor requires grad, and frozen weights may be thawed later.
+    weights.requires_grad_().register_hook(_without_diagonal)
+    weights.requires_grad_(learnt)
 
 
 def _without_diagonal(gradient: Tensor) -> Tensor:
