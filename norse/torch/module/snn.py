@@ -21,12 +21,14 @@ def pick_activation(module: Any, input_tensor: Tensor) -> Activation:
     return module.activation  # type: ignore[no-any-return]
 
 
-def first_state(module: Any, input_tensor: Tensor, state: Any) -> Any:
-    """The checked state that was given, or the module's `state_fallback(input_tensor)` if there is none."""
+def starting_state(module: Any, input_tensor: Tensor, state: Any) -> Any:
+    """The state before the first tick of a checked input: the given one, or the module's own if there is none."""
+    check_input(module, input_tensor)
     if state is None:
-        return module.state_fallback(input_tensor)
-    check_state(module, input_tensor, state)
-    return state
+        state = module.state_fallback(input_tensor)
+    else:
+        check_state(module, input_tensor, state)
+    return _with_all_spikes(module, state) if hasattr(module, "recurrent_weights") else state
 
 
 class SNNCell(HoldsParameters, torch.nn.Module):
@@ -77,8 +79,7 @@ class SNNCell(HoldsParameters, torch.nn.Module):
 
     def forward(self, input_tensor: Tensor, state: Any | None = None) -> tuple[Tensor, Any]:
         """One tick: input [B, ...] and state (or None) -> output [B, ...] and state."""
-        check_input(self, input_tensor)
-        state = first_state(self, input_tensor, state)
+        state = starting_state(self, input_tensor, state)
         return pick_activation(self, input_tensor)(input_tensor, state, self.p, self.dt)
 
 
@@ -133,8 +134,7 @@ class SNN(HoldsParameters, torch.nn.Module):
 
     def forward(self, input_tensor: Tensor, state: Any | None = None) -> tuple[Tensor, Any]:
         """All ticks: input [T, B, ...] and state (or None) -> output [T, B, ...] and state."""
-        check_input(self, input_tensor)
-        state = first_state(self, input_tensor, state)
+        state = starting_state(self, input_tensor, state)
         activation, p, dt = pick_activation(self, input_tensor), self.p, self.dt
         return over_time(lambda x, s: activation(x, s, p, dt), input_tensor, state, self.record_states)
 
@@ -207,8 +207,7 @@ class SNNRecurrentCell(HoldsParameters, torch.nn.Module):
 
     def forward(self, input_tensor: Tensor, state: Any | None = None) -> tuple[Tensor, Any]:
         """One tick: input [B, input] and state (or None) -> output [B, hidden] and state."""
-        check_input(self, input_tensor)
-        state = _with_all_spikes(self, first_state(self, input_tensor, state))
+        state = starting_state(self, input_tensor, state)
         activation = pick_activation(self, input_tensor)
         return activation(input_tensor, state, self.input_weights, self.recurrent_weights, self.p, self.dt)
 
@@ -283,8 +282,7 @@ class SNNRecurrent(HoldsParameters, torch.nn.Module):
 
     def forward(self, input_tensor: Tensor, state: Any | None = None) -> tuple[Tensor, Any]:
         """All ticks: input [T, B, input] and state (or None) -> output [T, B, hidden] and state."""
-        check_input(self, input_tensor)
-        state = _with_all_spikes(self, first_state(self, input_tensor, state))
+        state = starting_state(self, input_tensor, state)
         activation, p, dt = pick_activation(self, input_tensor), self.p, self.dt
         w_in, w_rec = self.input_weights, self.recurrent_weights
         return over_time(lambda x, s: activation(x, s, w_in, w_rec, p, dt), input_tensor, state, self.record_states)

@@ -1,0 +1,79 @@
+"""What modules refuse, and that they say which module, which argument, what they expect and what they got."""
+
+import pytest
+import torch
+
+import norse.torch as snn
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.uint8])
+@pytest.mark.parametrize("module", [snn.LIFCell(), snn.LIF(), snn.LIFRecurrent(2, 3), snn.LILinearCell(2, 3)])
+def test_numbers_that_are_not_floating_point(module, dtype):
+    message = rf"{type(module).__name__}: argument input_tensor: .*got {dtype}; pass input_tensor.float\(\)"
+    with pytest.raises(TypeError, match=message):
+        module(torch.ones(5, 2, dtype=dtype))
+
+
+def test_complex_numbers():
+    with pytest.raises(TypeError, match=r"LIFCell: .*got torch.complex64; pass its real and imaginary part"):
+        snn.LIFCell()(torch.ones(2, dtype=torch.complex64))
+
+
+@pytest.mark.parametrize("x", [[1.0, 2.0], 3.0, None])
+def test_an_input_that_is_no_tensor(x):
+    with pytest.raises(TypeError, match=rf"LIF: argument input_tensor: expects a torch.Tensor, got {type(x).__name__}"):
+        snn.LIF()(x)
+
+
+def test_too_few_dimensions():
+    with pytest.raises(ValueError, match=r"LIF: .*at least the dimensions \[T\], got shape \[\]"):
+        snn.LIF()(torch.tensor(1.0))
+    with pytest.raises(ValueError, match=r"LIFRecurrent: .*at least the dimensions \[T, N\], got shape \[2\]"):
+        snn.LIFRecurrent(2, 3)(torch.ones(2))
+
+
+@pytest.mark.parametrize("module", [snn.LIFRecurrent(128, 3), snn.LIFRecurrentCell(128, 3), snn.LILinearCell(128, 3)])
+def test_another_number_of_features(module):
+    with pytest.raises(ValueError, match=rf"{type(module).__name__}: .*expects 128 input features, got 256"):
+        module(torch.ones(5, 2, 256))
+
+
+def test_a_state_of_another_neuron():
+    _, state = snn.LI()(torch.ones(5, 2))
+    snn.LIF()(torch.ones(5, 2), state)  # the same fields
+    with pytest.raises(
+        TypeError, match=r"LIFRecurrent: .*expects LIFState with fields z, v, i, got LIState with fields"
+    ):
+        snn.LIFRecurrent(2, 3)(torch.ones(5, 2), state)
+    with pytest.raises(TypeError, match=r"LIFCell: .*expects LIFFeedForwardState with fields v, i, got tuple"):
+        snn.LIFCell()(torch.ones(2), tuple(state))
+    with pytest.raises(TypeError, match=r"LIFCell: argument state.i: expects a torch.Tensor, got float"):
+        snn.LIFCell()(torch.ones(2), snn.LIFFeedForwardState(torch.ones(2), 0.0))
+
+
+def test_a_state_on_another_device():
+    state = snn.LIFFeedForwardState(torch.zeros(2, device="meta"), torch.zeros(2, device="meta"))
+    with pytest.raises(ValueError, match=r"LIFCell: argument state.v: .*device cpu, got one on meta"):
+        snn.LIFCell()(torch.ones(2), state)
+
+
+def test_a_state_of_a_shape_that_does_not_broadcast():
+    state = snn.LIFFeedForwardState(torch.zeros(2, 3), torch.zeros(2, 4))
+    with pytest.raises(ValueError, match=r"LIF: argument state.i: .*broadcasts with \[2, 3\], got \[2, 4\]"):
+        snn.LIF()(torch.ones(5, 2, 3), state)
+    wrong = snn.LIFState(*(torch.zeros(2, 2) for _ in range(3)))
+    with pytest.raises(ValueError, match=r"LIFRecurrent: argument state.z: .*broadcasts with \[2, 4\], got \[2, 2\]"):
+        snn.LIFRecurrent(3, 4)(torch.ones(5, 2, 3), wrong)
+
+
+def test_weights_of_another_shape():
+    with pytest.raises(ValueError, match=r"LIFRecurrent: argument input_weights: expects shape \[4, 3\], got \[3, 4\]"):
+        snn.LIFRecurrent(3, 4, input_weights=torch.ones(3, 4))
+
+
+def test_states_of_another_number():
+    model = snn.SequentialState(torch.nn.Linear(2, 3), snn.LIFCell())
+    with pytest.raises(ValueError, match=r"SequentialState: .*a list of 2 states, one for each module, got 1"):
+        model(torch.ones(2), [None])
+    with pytest.raises(TypeError, match=r"RecurrentSequential: .*expects a RecurrentSequentialState, got list"):
+        snn.RecurrentSequential(snn.LIFCell())(torch.ones(2), [None])
