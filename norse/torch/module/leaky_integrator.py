@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 
 from norse.torch.functional.leaky_integrator import LI_DEFAULTS, LIParameters, LIState, li_feed_forward_step, li_step
-from norse.torch.module.checks import check_input
 from norse.torch.module.initial import at_rest, hidden_shape, potential
 from norse.torch.module.parameters import HoldsParameters
-from norse.torch.module.snn import SNN, SNNCell, first_state
+from norse.torch.module.snn import SNN, SNNCell, starting_state
 
 
 class LICell(SNNCell):
@@ -112,6 +111,5 @@ class LILinearCell(HoldsParameters, torch.nn.Module):
 
     def forward(self, input_tensor: Tensor, state: LIState | None = None) -> tuple[Tensor, LIState]:
         """One tick: input [B, input] and state (or None) -> membrane potentials [B, hidden] and state."""
-        check_input(self, input_tensor)
-        state = first_state(self, input_tensor, state)
+        state = starting_state(self, input_tensor, state)
         return li_step(input_tensor, state, self.input_weights, self.p, self.dt)
