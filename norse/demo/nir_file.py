@@ -1,0 +1,32 @@
+"""The way to a chip: the trained network as a NIR file, read back and run against the original."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import norse
+import norse.torch as snn
+from norse.demo.network import SPIKING, observed
+
+
+def spikes_kept(model: snn.SequentialState, file: Path, spikes: Tensor) -> float:
+    """Writes the network to a file, reads the file, runs both on the same input spikes [T, B, 64].
+
+    Of the spikes that either of them fires, in any spiking layer, the share that both fire. (To compare all entries,
+    most of which are no spike in either, would flatter.)
+    """
+    norse.to_nir(model, file)
+    with torch.no_grad():
+        original, _ = observed(model)(spikes)
+        returned = layer_outputs(norse.from_nir(file), spikes)
+    both = sum(float((original[layer] * returned[layer]).sum()) for layer in SPIKING)
+    either = sum(float(torch.maximum(original[layer], returned[layer]).sum()) for layer in SPIKING)
+    return both / either
+
+
+def layer_outputs(model: torch.nn.Module, spikes: Tensor) -> list[Tensor]:
+    """The outputs of every layer of a network that was read from a file."""
+    assert isinstance(model, snn.SequentialState)
+    outputs, _ = observed(model)(spikes)
+    return list(outputs)
