@@ -1,1 +1,22 @@
-"""norse."""
+"""Spiking neural networks on PyTorch, compiled.
+
+`norse.torch` is the library; `norse.compile` makes a model fast, `norse.to_nir` and `norse.from_nir` take it to chips
+and back.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from norse.verbs import compile as compile
+
+__version__ = "2.0.0.dev0"
+__all__ = ["compile"]
+
+
+def __getattr__(name: str) -> Any:
+    """The verbs are imported when they're asked for: `import norse.torch` needs neither compiler nor backends."""
+    if name in __all__:
+        from norse import verbs
+
+        return getattr(verbs, name)
+    raise AttributeError(f"module 'norse' has no attribute {name!r}")

@@ -1,0 +1,42 @@
+"""The CPU backend: generated C++, compiled for this machine, on torch's threads."""
+
+from functools import partial
+
+from norse.backends.cpu.build import BUILDS, cache_directory, keep_text, load
+from norse.backends.cpu.run import Executable, translation_unit
+from norse.backends.operators import BuiltRegion, call, register_rebuilder, register_region
+from norse.compiler.backend import Region
+from norse.compiler.region import RegionProgram, from_json, to_json
+
+__all__ = ["BUILDS", "CpuBackend"]
+
+
+class CpuBackend:
+    """Builds a region's kernels with the machine's C++ compiler."""
+
+    name = "cpu"
+    device = "cpu"
+
+    def prepare(self, program: RegionProgram, title: str) -> Region:
+        region = _build(program, title)
+        register_region(region)
+        keep_text(f"{program.key}.json", to_json(program))
+        return partial(call, region)
+
+    def source(self, program: RegionProgram, title: str) -> str:
+        return translation_unit(program.forward, program.backward, title)
+
+
+def _build(program: RegionProgram, title: str) -> BuiltRegion:
+    library = load(translation_unit(program.forward, program.backward, title), fast_math=program.fast_math)
+    backward = None if program.backward is None else Executable(program.backward, library, "norse_backward")
+    return BuiltRegion(program, Executable(program.forward, library, "norse_forward"), backward)
+
+
+def _rebuild(key: str) -> BuiltRegion | None:
+    path = cache_directory() / f"{key}.json"
+    return _build(from_json(path.read_text()), key) if path.exists() else None
+
+
+register_rebuilder(_rebuild)
+

@@ -94,6 +94,7 @@ class LILinearCell(HoldsParameters, torch.nn.Module):
 
     def __init__(self, input_size: int, hidden_size: int, p: LIParameters = LI_DEFAULTS, dt: float = 0.001) -> None:
         super().__init__()
+        self.activation = li_step
         self.state_fallback = self.initial_state
         self.input_size = input_size
         self.hidden_size = hidden_size
@@ -112,4 +113,4 @@ class LILinearCell(HoldsParameters, torch.nn.Module):
     def forward(self, input_tensor: Tensor, state: LIState | None = None) -> tuple[Tensor, LIState]:
         """One tick: input [B, input] and state (or None) -> membrane potentials [B, hidden] and state."""
         state = starting_state(self, input_tensor, state)
-        return li_step(input_tensor, state, self.input_weights, self.p, self.dt)
+        return self.activation(input_tensor, state, self.input_weights, self.p, self.dt)

@@ -1,0 +1,156 @@
+"""Compiles generated C++ into shared libraries and keeps them in the user's cache, by the hash of all that went in."""
+
+import ctypes
+import hashlib
+import importlib.util
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import platformdirs
+
+from norse.compiler.backend import BackendUnavailable
+
+_RUNTIME = Path(__file__).parent / "runtime"
+_SHARED = Path(__file__).parent.parent / "c_family"
+# No contraction into FMA and no reassociation: eager's bits. Traps and errno are given up, so that loops vectorise.
+_FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math")
+_EXACT, _FAST = ("-ffp-contract=off",), ("-ffp-contract=fast", "-ffast-math")
+
+
+@dataclass
+class Builds:
+    """How many libraries this process compiled, and how many it found in the cache."""
+
+    compiled: int = 0
+    found: int = 0
+    loaded: dict[str, ctypes.CDLL] = field(default_factory=dict)
+
+
+BUILDS = Builds()
+
+
+@dataclass(frozen=True)
+class Compiler:
+    command: tuple[str, ...]
+    version: str
+    native: str  # the flag for this machine's instructions
+
+
+@cache
+def find_compiler() -> Compiler:
+    """$CXX, else g++, clang++, or the compiler of the `ziglang` wheel."""
+    chosen = os.environ.get("CXX")
+    candidates = [tuple(shlex.split(chosen))] if chosen else [("g++",), ("clang++",)]
+    for command in candidates:
+        if shutil.which(command[0]):
+            return Compiler(command, _version(command), _native_flag())
+    if chosen:
+        raise BackendUnavailable(f"$CXX is {chosen!r}, which is not a program that can be found")
+    if importlib.util.find_spec("ziglang"):
+        command = (sys.executable, "-m", "ziglang", "c++")
+        return Compiler(command, _version(command), "-mcpu=native")
+    raise BackendUnavailable("no C++ compiler: install g++ or clang++, set $CXX, or `pip install norse[toolchain]`")
+
+
+def _version(command: tuple[str, ...]) -> str:
+    ran = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise BackendUnavailable(f"{' '.join(command)} --version failed: {ran.stderr.strip()[:200]}")
+    return ran.stdout.strip()
+
+
+def _native_flag() -> str:
+    return "-mcpu=native" if platform.machine().lower() in ("arm64", "aarch64") else "-march=native"
+
+
+@cache
+def _cpu() -> str:
+    """The processor's features, as far as the system tells: a library for another machine must not be loaded."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    lines = re.findall(r"^(?:flags|Features|model name)\s*:\s*(.*)$", text, re.MULTILINE)
+    return " ".join(dict.fromkeys(lines))
+
+
+def cache_directory() -> Path:
+    """`$NORSE_CACHE_DIR`, or the user's cache directory; made when it is missing."""
+    named = os.environ.get("NORSE_CACHE_DIR")
+    directory = Path(named) if named else Path(platformdirs.user_cache_dir("norse")) / "kernels"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise BackendUnavailable(f"the cache directory {directory} can't be written ({error.strerror})") from error
+    return directory
+
+
+def keep_text(name: str, text: str) -> None:
+    """Puts a text into the cache unless it's there: whole, or not at all."""
+    path = cache_directory() / name
+    if not path.exists():
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            file.write(text)
+        Path(file.name).replace(path)
+
+
+def headers() -> dict[str, str]:
+    """The text of every file that generated code may include."""
+    files = sorted([*_RUNTIME.glob("*.h"), *_SHARED.glob("*.h")])
+    return {file.name: file.read_text() for file in files}
+
+
+def load(source: str, *, fast_math: bool = False) -> ctypes.CDLL:
+    """The library of a translation unit: loaded already, in the cache, or compiled now."""
+    compiler = find_compiler()
+    flags = (*_FLAGS, *(_FAST if fast_math else _EXACT), compiler.native)
+    key = _key(source, compiler, flags)
+    if key not in BUILDS.loaded:
+        BUILDS.loaded[key] = _load_file(cache_directory() / f"{key}.so", source, compiler, flags)
+    return BUILDS.loaded[key]
+
+
+def _key(source: str, compiler: Compiler, flags: tuple[str, ...]) -> str:
+    text = re.sub(r"//[^\n]*", "", source)
+    parts = (text, repr(headers()), *compiler.command, compiler.version, *flags, _cpu())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+
+
+def _load_file(path: Path, source: str, compiler: Compiler, flags: tuple[str, ...]) -> ctypes.CDLL:
+    if path.exists():
+        try:
+            library = ctypes.CDLL(str(path))
+        except OSError:  # damaged: built anew below
+            path.unlink(missing_ok=True)
+        else:
+            BUILDS.found += 1
+            return library
+    _compile(path, source, compiler, flags)
+    return ctypes.CDLL(str(path))
+
+
+def _compile(path: Path, source: str, compiler: Compiler, flags: tuple[str, ...]) -> None:
+    """Compiles beside `path` and renames, so that other processes see a whole file or none."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+        text, built = Path(temporary) / "kernel.cpp", Path(temporary) / "kernel.so"
+        text.write_text(source)
+        include = (f"-I{_RUNTIME}", f"-I{_SHARED}")
+        command = [*compiler.command, *flags, *include, "-o", str(built), str(text)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        if ran.returncode:
+            kept = path.with_suffix(".failed.cpp")
+            kept.write_text(source)
+            raise BackendUnavailable(f"{' '.join(compiler.command)} refused {kept}:\n{ran.stderr[:2000]}")
+        built.replace(path)
+    BUILDS.compiled += 1

@@ -1,0 +1,162 @@
+"""Runs kernels on tensors: fills in the call structure, allocates what comes out, and lets the driver run the tiles."""
+
+import ctypes
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from norse.backends.cpu.build import load
+from norse.backends.cpu.emit import emit_cpp, scratch_rows
+from norse.compiler.region import Kernel, Kind
+
+_VERSION = 1  # NORSE_KERNEL_VERSION
+_NEURONS = 1024  # a tile's neurons: a handful of rows of float stay in L1
+_WORTH_A_THREAD = 1 << 15  # values; below, waking threads costs more than the work
+
+
+class _Buffer(ctypes.Structure):
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("tick_stride", ctypes.c_int64),
+        ("sample_stride", ctypes.c_int64),
+        ("neuron_stride", ctypes.c_int64),
+        ("storage", ctypes.c_int32),
+        ("element_size", ctypes.c_int32),
+    )
+
+
+class _Call(ctypes.Structure):
+    _fields_ = (
+        ("version", ctypes.c_int32),
+        ("buffer_count", ctypes.c_int32),
+        ("buffers", ctypes.c_void_p),
+        ("tick_begin", ctypes.c_int64),
+        ("tick_end", ctypes.c_int64),
+        ("sample_begin", ctypes.c_int64),
+        ("sample_end", ctypes.c_int64),
+        ("neuron_begin", ctypes.c_int64),
+        ("neuron_end", ctypes.c_int64),
+        ("scratch", ctypes.c_void_p),
+    )
+
+
+@cache
+def _driver() -> ctypes.CDLL:
+    library = load((Path(__file__).parent / "runtime" / "driver.cpp").read_text())
+    library.norse_run.restype = ctypes.c_int
+    library.norse_run.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+        ctypes.c_int64,
+        ctypes.c_int64,
+        ctypes.c_int64,
+        ctypes.c_int32,
+        ctypes.c_void_p,
+    )
+    return library
+
+
+@cache
+def _gomp_parallel() -> int | None:
+    """`GOMP_parallel` of the OpenMP library that torch has loaded, so that its threads are ours too."""
+    try:
+        maps = Path("/proc/self/maps").read_text()
+    except OSError:
+        return None
+    for path in dict.fromkeys(line.split(maxsplit=5)[5] for line in maps.splitlines() if "/" in line):
+        if any(name in Path(path).name for name in ("libgomp", "libiomp5", "libomp")):
+            symbol = getattr(ctypes.CDLL(path), "GOMP_parallel", None)
+            if symbol is not None:
+                return ctypes.cast(symbol, ctypes.c_void_p).value
+    return None
+
+
+class Executable:
+    """A kernel, compiled."""
+
+    def __init__(self, kernel: Kernel, library: ctypes.CDLL, symbol: str) -> None:
+        self.kernel = kernel
+        self._function = ctypes.cast(getattr(library, symbol), ctypes.c_void_p)
+        self._scratch_rows = scratch_rows(kernel)
+        graph = kernel.graph
+        self._registers = tuple(register.value for register in graph.registers)
+        self._inputs = tuple((name, kernel.kinds[name], kernel.dtype(name)) for name in graph.inputs)
+        _driver()
+
+    def run(
+        self,
+        tensors: Mapping[str, Tensor],
+        sizes: tuple[int, int, int],
+        ticks: tuple[int, int] | None = None,
+        outputs: list[Tensor] | None = None,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """The outputs over time `[T, B, N]` and the registers' last values `[B, N]`.
+
+        `tensors`: every input, and `initial_...` for every register. `ticks` runs a piece of time only, into `outputs`.
+        """
+        t, b, n = sizes
+        graph = self.kernel.graph
+        given = [_laid_out(tensors[name], kind, dtype, sizes) for name, kind, dtype in self._inputs]
+        if outputs is None:
+            outputs = [torch.empty(sizes, dtype=self.kernel.dtype(name)) for name in graph.outputs]
+        dtypes = [self.kernel.dtype(name) for name in self._registers]
+        first = [
+            _laid_out(tensors[f"initial_{name}"], Kind.ROW, dtype, sizes)
+            for name, dtype in zip(self._registers, dtypes, strict=True)
+        ]
+        final = [torch.empty((b, n), dtype=dtype) for dtype in dtypes]
+        tensors_in_order = [*given, *first, *outputs, *final]
+        if not self.kernel.mixes_neurons and all(_one_row(x) for x in tensors_in_order):
+            b, n = 1, b * n  # nothing distinguishes samples from neurons
+        buffers = (_Buffer * len(tensors_in_order))(*(_buffer(x) for x in tensors_in_order))
+        begin, end = ticks or (0, t)
+        call = _Call(_VERSION, len(buffers), ctypes.addressof(buffers), begin, end, 0, b, 0, n, None)
+        status = _driver().norse_run(
+            self._function,
+            ctypes.addressof(call),
+            1,
+            n if self.kernel.mixes_neurons else _NEURONS,
+            self._scratch_rows,
+            torch.get_num_threads() if (end - begin) * b * n >= _WORTH_A_THREAD else 1,
+            _gomp_parallel(),
+        )
+        if status:
+            raise RuntimeError(f"norse kernel driver: {('', 'version', 'storage', 'out of memory')[status]}")
+        return outputs, final
+
+
+def _laid_out(tensor: Tensor, kind: Kind, dtype: torch.dtype, sizes: tuple[int, int, int]) -> Tensor:
+    """The tensor as kernels read it: of their dtype, and with neighbouring neurons next to each other."""
+    tensor = tensor.detach()
+    if tensor.dtype != dtype:
+        tensor = tensor.to(dtype)
+    if kind == Kind.MATRIX:
+        return tensor.contiguous()
+    if kind == Kind.SCALAR:
+        return tensor
+    return tensor if tensor.stride(-1) == 1 or sizes[2] == 1 else tensor.contiguous()
+
+
+def _one_row(tensor: Tensor) -> bool:
+    return tensor.is_contiguous() or tensor.ndim == 0
+
+
+def _buffer(tensor: Tensor) -> _Buffer:
+    size = tensor.element_size()
+    strides = [stride * size for stride in tensor.stride()]
+    if tensor.ndim == 3:
+        tick, sample, _ = strides
+    else:
+        tick, sample = 0, strides[0] if tensor.ndim == 2 else 0
+    return _Buffer(tensor.data_ptr(), tick, sample, size, 0, size)
+
+
+def translation_unit(forward: Kernel, backward: Kernel | None, title: str) -> str:
+    """Both kernels of a region, as C++."""
+    text = emit_cpp(forward, "norse_forward", f"{title}: forward")
+    if backward is not None:
+        text += "\n" + emit_cpp(backward, "norse_backward", f"{title}: backward, ticks in reverse")
+    return text

@@ -1,0 +1,231 @@
+"""The boundary to torch: two operators for the whole library, `norse::region` and `norse::region_backward`.
+
+A region is named by its key, the hash of its program, which is enough to find or build it in another process. Outside
+torch.compile and torch.export, `call` goes past the dispatcher to the same kernels.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.autograd.function import once_differentiable
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from norse.compiler.region import Kernel, Kind, RegionProgram
+
+Sizes = tuple[int, int, int]
+
+
+class Executable(Protocol):
+    """A kernel that a backend has built."""
+
+    kernel: Kernel
+
+    def run(self, tensors: dict[str, Tensor], sizes: Sizes) -> tuple[list[Tensor], list[Tensor]]: ...
+
+
+class BuiltRegion:
+    """A program with its kernels built: computes outputs and gradients of plain tensors."""
+
+    def __init__(self, program: RegionProgram, forward: Executable, backward: Executable | None) -> None:
+        self.program, self._forward, self._backward = program, forward, backward
+
+    def forward(self, inputs: Sequence[Tensor], sizes: Sizes) -> list[Tensor]:
+        """The tick's outputs, the final state, then what backward reads."""
+        tensors = self._named_inputs(self._forward.kernel, inputs)
+        count = len(self.program.outputs)
+        ticks = self.program.inputs
+        for register in self.program.forward.graph.registers:
+            tensors[f"initial_{register.value}"] = inputs[ticks.index(self.initial[register.value])]
+        outputs, final = self._forward.run(tensors, sizes)
+        return [*outputs[:count], *final, *outputs[count:]]
+
+    @property
+    def initial(self) -> dict[str, str]:
+        """Register -> the region's input that it starts from."""
+        registers = self.program.forward.graph.registers
+        names = self.program.inputs[len(self.program.inputs) - len(registers) :]
+        return {register.value: name for register, name in zip(registers, names, strict=True)}
+
+    def backward(
+        self, grads: Sequence[Tensor | None], inputs: Sequence[Tensor], results: Sequence[Tensor], sizes: Sizes
+    ) -> list[Tensor | None]:
+        """One gradient an input, None where the program has none. `results`: all that `forward` gave."""
+        program = self.program
+        if self._backward is None:
+            raise RuntimeError("this region was built without a backward")
+        _, b, n = sizes
+        outputs, registers = program.outputs, program.forward.graph.registers
+        saved = results[len(outputs) + len(registers) :]
+        tensors = self._named_inputs(self._backward.kernel, inputs)
+        tensors.update(zip(outputs, results, strict=False))
+        tensors.update(zip(program.saved, saved, strict=True))
+        for name, grad, result in zip(outputs, grads, results, strict=False):
+            tensors[f"grad_{name}"] = torch.zeros((), dtype=result.dtype).expand(sizes) if grad is None else grad
+        finals = dict(zip((r.value for r in registers), grads[len(outputs) :], strict=False))
+        states = {adjoint: register for register, adjoint in self._adjoints().items()}
+        for register in self._backward.kernel.graph.registers:
+            dtype = self._backward.kernel.dtype(register.value)
+            grad = finals.get(states.get(register.value, ""))
+            tensors[register.initial] = inputs[0].new_zeros((b, n), dtype=dtype) if grad is None else grad
+        ticks, last = self._backward.run(tensors, sizes)
+        by_name = dict(zip(self._backward.kernel.graph.outputs, ticks, strict=True))
+        by_name.update(zip((r.value for r in self._backward.kernel.graph.registers), last, strict=True))
+        found: dict[str, Tensor] = {}
+        for table in (program.ticks, program.sums, program.states):
+            found.update({name: by_name[source] for name, source in table.items()})
+        for weight in program.weights:
+            activity = tensors.get(weight.activity)
+            activity = inputs[program.inputs.index(weight.activity)] if activity is None else activity
+            product = by_name[weight.gradient].reshape(-1, n).t() @ activity.reshape(-1, n)
+            found[weight.weight] = found[weight.weight] + product if weight.weight in found else product
+        return [
+            found[name].sum_to_size(x.shape).to(x.dtype) if name in found else None
+            for name, x in zip(program.inputs, inputs, strict=True)
+        ]
+
+    def _named_inputs(self, kernel: Kernel, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        tensors = dict(zip(self.program.inputs, inputs, strict=True))
+        for name in kernel.graph.inputs:
+            if kernel.kinds[name] == Kind.MATRIX and name not in tensors:
+                tensors[name] = tensors[name.removesuffix("_transposed")].detach().t()
+        return tensors
+
+    def _adjoints(self) -> dict[str, str]:
+        """Register of forward -> the register of backward that carries its gradient."""
+        return {r.value: f"adjoint_{r.value}" for r in self.program.forward.graph.registers}
+
+
+_REGIONS: dict[str, BuiltRegion] = {}
+_REBUILDERS: list[Callable[[str], BuiltRegion | None]] = []
+
+
+def register_region(region: BuiltRegion) -> None:
+    _REGIONS[region.program.key] = region
+
+
+def register_rebuilder(rebuild: Callable[[str], BuiltRegion | None]) -> None:
+    """A backend's way to build a region from its key in a process that has not traced it."""
+    _REBUILDERS.append(rebuild)
+
+
+def region_of(key: str) -> BuiltRegion:
+    if key not in _REGIONS:
+        for rebuild in _REBUILDERS:
+            region = rebuild(key)
+            if region is not None:
+                _REGIONS[key] = region
+                break
+        else:
+            raise RuntimeError(f"norse::region: no region {key!r} in this process or in the cache")
+    return _REGIONS[key]
+
+
+def call(region: BuiltRegion, inputs: Sequence[Tensor], sizes: Sizes) -> list[Tensor]:
+    """Runs a region, differentiably where its program has a backward."""
+    if _traced(inputs):
+        return list(torch.ops.norse.region(list(inputs), region.program.key, list(sizes)))
+    if region.program.backward is not None and torch.is_grad_enabled():
+        return list(_RegionFunction.apply(region, sizes, *inputs))
+    return region.forward(inputs, sizes)
+
+
+def _traced(inputs: Sequence[Tensor]) -> bool:
+    """Whether torch records or simulates this call instead of running it."""
+    return (
+        torch.compiler.is_compiling()
+        or _get_current_dispatch_mode() is not None
+        or any(isinstance(tensor, FakeTensor) for tensor in inputs)
+    )
+
+
+class _RegionFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, region: BuiltRegion, sizes: Sizes, *inputs: Tensor) -> tuple[Tensor, ...]:
+        results = region.forward(inputs, sizes)
+        ctx.region, ctx.sizes, ctx.inputs = region, sizes, len(inputs)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, *results)
+        count = len(results) - len(region.program.saved)
+        ctx.mark_non_differentiable(*results[count:], *(r for r in results if not r.is_floating_point()))
+        return tuple(results)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator,misc]
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        saved = ctx.saved_tensors
+        inputs, results = saved[: ctx.inputs], saved[ctx.inputs :]
+        return (None, None, *ctx.region.backward(grads, inputs, results, ctx.sizes))
+
+
+# ---- the operators -----------------------------------------------------------------------------------------------------
+
+_LIBRARY = torch.library.Library("norse", "DEF")
+_LIBRARY.define("region(Tensor[] inputs, str key, int[] flags) -> Tensor[]")
+_LIBRARY.define("region_backward(Tensor[] grads, Tensor[] inputs, Tensor[] results, str key, int[] flags) -> Tensor[]")
+
+
+def _sizes(flags: Sequence[int]) -> Sizes:
+    t, b, n = flags
+    return t, b, n
+
+
+@torch.library.impl("norse::region", ("cpu", "cuda"))  # type: ignore[untyped-decorator]
+def _region(inputs: list[Tensor], key: str, flags: list[int]) -> list[Tensor]:
+    return region_of(key).forward(inputs, _sizes(flags))
+
+
+@torch.library.register_fake("norse::region")
+def _region_fake(inputs: list[Tensor], key: str, flags: list[int]) -> list[Tensor]:
+    program = region_of(key).program
+    kernel = program.forward
+    t, b, n = flags
+
+    def over_time(name: str) -> Tensor:
+        return inputs[0].new_empty((t, b, n), dtype=kernel.dtype(name))
+
+    outputs = [over_time(name) for name in kernel.graph.outputs]
+    states = [inputs[0].new_empty((b, n), dtype=kernel.dtype(r.value)) for r in kernel.graph.registers]
+    count = len(program.outputs)
+    return [*outputs[:count], *states, *outputs[count:]]
+
+
+@torch.library.impl("norse::region_backward", ("cpu", "cuda"))  # type: ignore[untyped-decorator]
+def _region_backward(
+    grads: list[Tensor], inputs: list[Tensor], results: list[Tensor], key: str, flags: list[int]
+) -> list[Tensor]:
+    found = region_of(key).backward(grads, inputs, results, _sizes(flags))
+    return [gradient for gradient in found if gradient is not None]
+
+
+@torch.library.register_fake("norse::region_backward")
+def _region_backward_fake(
+    grads: list[Tensor], inputs: list[Tensor], results: list[Tensor], key: str, flags: list[int]
+) -> list[Tensor]:
+    program = region_of(key).program
+    return [torch.empty_like(x) for name, x in zip(program.inputs, inputs, strict=True) if _differentiable(program, name)]
+
+
+def _differentiable(program: RegionProgram, name: str) -> bool:
+    weights = {weight.weight for weight in program.weights}
+    return name in program.ticks or name in program.sums or name in program.states or name in weights
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
+    tensors, ctx.key, ctx.flags = inputs
+    ctx.count = len(tensors)
+    ctx.save_for_backward(*tensors, *output)
+
+
+def _differentiate(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, None, None]:
+    program = region_of(ctx.key).program
+    inputs, results = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+    count = len(results) - len(program.saved)
+    given = [torch.zeros_like(r) if g is None else g for g, r in zip(grads[:count], results[:count], strict=True)]
+    found = iter(torch.ops.norse.region_backward(given, list(inputs), list(results), ctx.key, ctx.flags))
+    return [next(found) if _differentiable(program, name) else None for name in program.inputs], None, None
+
+
+torch.library.register_autograd("norse::region", _differentiate, setup_context=_setup)

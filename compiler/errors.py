@@ -1,0 +1,9 @@
+"""What goes wrong while compiling, as exceptions of this package."""
+
+
+class CompileError(RuntimeError):
+    """`norse.compile` was asked for something that it can't do (with `fullgraph=True`: something must stay eager)."""
+
+
+class Unsupported(Exception):
+    """A part of the model can't be compiled; the message says why. It's caught, and that part stays eager."""

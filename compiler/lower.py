@@ -1,0 +1,57 @@
+"""From the network level to the tick level: every neuron becomes its traced step, every state field a register."""
+
+from dataclasses import replace
+
+from norse.compiler.ir import Graph, Names, Node, Operand, Ref, Register, inline, substitute_inputs
+
+
+def lower(network: Graph) -> Graph:
+    """A neuron over time is inlined between registers; a cell's state goes in and comes out as values."""
+    names = Names(network.names)
+    known: dict[str, Operand] = {}  # network values that have another name, or none, on the tick level
+    nodes: list[Node] = []
+    registers: list[Register] = []
+    for node in network.nodes:
+        node = substitute_inputs(node, known)
+        if node.op in ("enter", "leave"):
+            known[node.output] = node.inputs[0]
+        elif "_step" in node.attrs:
+            body, made, values = _inlined(node, names)
+            nodes += body
+            registers += made
+            known.update(values)
+        else:
+            nodes.append(node)
+    outputs = tuple(_name(known.get(name, Ref(name))) for name in network.outputs)
+    tick = replace(network, nodes=tuple(nodes), outputs=outputs, registers=tuple(registers))
+    values = {name for node in tick.nodes for name in node.outputs if not node.tick}
+    return tick.with_types({n: t for n, t in network.types.items() if n in values or n in network.inputs})
+
+
+def _inlined(node: Node, names: Names) -> tuple[list[Node], list[Register], dict[str, Operand]]:
+    step, over_time = node.attrs["_step"], node.attrs["_over_time"]
+    arguments: dict[str, Operand] = {}
+    reads = []
+    for name, (argument, _), operand in zip(step.graph.inputs, step.inputs, node.inputs, strict=True):
+        arguments[name] = operand
+        if argument == 1 and over_time:
+            read = names.fresh(name)
+            arguments[name] = Ref(read)
+            reads.append((read, _name(operand)))
+    made_by_step = {name for inner in step.graph.nodes for name in inner.outputs}
+    results = {}
+    for inner, outer in zip(step.graph.outputs, node.outputs, strict=True):
+        if inner in made_by_step:
+            results.setdefault(inner, outer)
+    body, mapping = inline(step.graph, arguments, results, names, node.attrs["_path"])
+    values = {outer: mapping[inner] for inner, outer in zip(step.graph.outputs, node.outputs, strict=True)}
+    registers = [
+        Register(read, initial, _name(mapping[after]))
+        for (read, initial), after in zip(reads, step.graph.outputs[1:], strict=False)
+    ]
+    return body, registers, values
+
+
+def _name(operand: Operand) -> str:
+    assert isinstance(operand, Ref)
+    return operand.name

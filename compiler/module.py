@@ -1,0 +1,167 @@
+"""The compiled model: a module that looks like the model, traces it at the first call, and runs the schedule."""
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from norse.compiler.check import check_steps
+from norse.compiler.errors import CompileError, Unsupported
+from norse.compiler.explain import explain, generated_code, print_network
+from norse.compiler.guard import Guard, call_key
+from norse.compiler.ir import Graph, Ref
+from norse.compiler.passes.pipeline import run_pipeline
+from norse.compiler.schedule import Options, make_schedule
+from norse.compiler.steps.stepped import Runs
+from norse.compiler.trace.model import Trace, trace_model
+
+_MOST_VARIANTS = 8
+
+
+@dataclass
+class Variant:
+    """The model compiled for one kind of call: what was traced, and the steps that run it (none: all eager)."""
+
+    guard: Guard
+    trace: Trace | None = None
+    ticks: Graph | None = None
+    steps: list[Runs] = field(default_factory=list)
+    reason: str = ""
+
+    def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self.trace is None:
+            return model(*args, **kwargs)
+        leaves = (leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor))
+        values: dict[str, Any] = dict(zip(self.trace.graph.inputs, leaves, strict=True))
+        for step in self.steps:
+            step.run(values)
+        assert self.ticks is not None
+        results = dict(zip(self.trace.graph.outputs, (values[name] for name in self.ticks.outputs), strict=True))
+        return pytree.tree_map(
+            lambda leaf: results[leaf.name] if isinstance(leaf, Ref) else leaf,
+            self.trace.outputs,
+            is_leaf=lambda leaf: isinstance(leaf, Ref),
+        )
+
+
+class CompiledModule(nn.Module):
+    """What `norse.compile` returns. Parameters, buffers and submodules are the model's own, under the same names.
+
+    It has the model's call signature; `graph`, `tick_graph`, `code` and `explain()` show what became of the last call.
+    """
+
+    def __init__(self, model: nn.Module, options: Options, fullgraph: bool) -> None:
+        super().__init__()
+        # The very dictionaries of the model: what is replaced in one is replaced in the other.
+        self._parameters, self._buffers, self._modules = model._parameters, model._buffers, model._modules
+        self.__dict__.update(_model=model, _options=options, _fullgraph=fullgraph, _variants={}, _last=None)
+        self.training = model.training
+
+    @property
+    def model(self) -> nn.Module:
+        """The model as it was given: plain eager PyTorch."""
+        return self.__dict__["_model"]  # type: ignore[no-any-return]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        self.model.training = self.training
+        variant = self._variant(args, kwargs)
+        self.__dict__["_last"] = variant
+        return variant.run(self.model, args, kwargs)
+
+    def train(self, mode: bool = True) -> "CompiledModule":
+        super().train(mode)
+        self.model.train(mode)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.model, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_variants": {}, "_last": None}  # compiled again where it's loaded
+
+    def extra_repr(self) -> str:
+        return f"compiled {type(self.model).__name__}"
+
+    # ---- what became of it -----------------------------------------------------------------------------------------------
+
+    @property
+    def graph(self) -> Graph:
+        """The network: neurons, layers and what flows between them."""
+        return self._traced().trace.graph  # type: ignore[union-attr]
+
+    @property
+    def tick_graph(self) -> Graph:
+        """One tick in operations and registers, cut into the regions that run."""
+        return self._traced().ticks  # type: ignore[return-value]
+
+    @property
+    def code(self) -> str:
+        """The generated text of every kernel that was built so far."""
+        return generated_code(self._traced().steps, self.__dict__["_options"].backend)
+
+    def explain(self) -> str:
+        """Per layer: one native loop, all ticks at once, tick by tick or eager, and why."""
+        variant = self._called()
+        if variant.trace is None or variant.ticks is None:
+            return f"The whole model runs eagerly: {variant.reason}"
+        return explain(variant.trace, variant.ticks, variant.steps)
+
+    def _called(self) -> Variant:
+        if self.__dict__["_last"] is None:
+            raise CompileError("the model compiles at its first call: call it once before asking what became of it")
+        return self.__dict__["_last"]  # type: ignore[no-any-return]
+
+    def _traced(self) -> Variant:
+        variant = self._called()
+        if variant.trace is None:
+            raise CompileError(f"the whole model runs eagerly, so it has no graph: {variant.reason}")
+        return variant
+
+    # ---- variants ----------------------------------------------------------------------------------------------------------
+
+    def _variant(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
+        key = call_key(args, kwargs)
+        variants: dict[Any, Variant] = self.__dict__["_variants"]
+        known = variants.get(key)
+        if known is not None and known.guard.holds():
+            return known
+        if known is None and len(variants) >= _MOST_VARIANTS:
+            warnings.warn(
+                f"norse.compile: more than {_MOST_VARIANTS} kinds of calls (dtypes, ranks, structures); further ones "
+                "run eagerly",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+            return Variant(Guard(self.model, ()), reason=f"more than {_MOST_VARIANTS} kinds of calls")
+        variants[key] = self._compiled(args, kwargs)
+        return variants[key]
+
+    def _compiled(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
+        model, options = self.model, self.__dict__["_options"]
+        try:
+            trace = trace_model(model, args, kwargs)
+            modules = dict(model.named_modules())
+            check_steps(trace, modules)
+            ticks = run_pipeline(trace.graph, options.exact)
+            steps = make_schedule(ticks, modules, options)
+        except Unsupported as why:
+            if self.__dict__["_fullgraph"]:
+                raise CompileError(f"norse.compile(fullgraph=True): {why}") from why
+            return Variant(Guard(model, ()), reason=str(why))
+        if trace.eager and self.__dict__["_fullgraph"]:
+            eager = "; ".join(f'"{path}" ({type(modules[path]).__name__}): {why}' for path, why in trace.eager.items())
+            raise CompileError(f"norse.compile(fullgraph=True): these modules would run eagerly: {eager}")
+        return Variant(Guard(model, trace.followed), trace, ticks, steps)
+
+
+def print_graph(module: CompiledModule) -> str:
+    """The network with a remark at each node on how it runs."""
+    variant = module._traced()
+    assert variant.trace is not None and variant.ticks is not None
+    return print_network(variant.trace, variant.ticks)

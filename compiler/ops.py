@@ -1,0 +1,213 @@
+"""The op table: one row an op, and in it all that the compiler knows about the op.
+
+`eager` computes it with torch (the prologue, the torch path and every check run exactly this), `result` gives its type,
+`derivative` its adjoint in terms of other rows, `c` its C expression. Adding an op is adding a row.
+"""
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from norse.compiler.errors import Unsupported
+from norse.compiler.ir import TIME, Type
+
+# A type rule sees the types of the operands (constants as they are) and the attributes.
+Rule = Callable[..., Type]
+# A derivative sees the gradient of the result, the result, and the operands; it gives one gradient an operand, or None.
+Derivative = Callable[..., tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Op:
+    name: str
+    eager: Callable[..., Any]
+    result: Rule
+    derivative: Derivative | None = None
+    c: str | None = None
+    targets: tuple[Any, ...] = ()  # what the user may have called: functions, and names of tensor methods
+    exact: bool = True  # the C expression gives torch's bits
+    synapse: bool = False  # mixes the neurons: never inside an elementwise loop
+
+
+# ---- type rules ------------------------------------------------------------------------------------------------------
+
+
+def _stand_in(operand: Any) -> Any:
+    """Something that torch promotes as it promotes the operand: a tensor of its dtype, with or without dimensions."""
+    if isinstance(operand, Type):
+        return torch.empty((1,) * min(len(operand.tick_axes), 1), dtype=operand.dtype, device="meta")
+    return operand
+
+
+def promoted(*operands: Any) -> torch.dtype:
+    """torch's dtype for arithmetic between the operands (dimensions outrank 0-d tensors, which outrank numbers)."""
+    parts = [_stand_in(operand) for operand in operands if operand is not None]
+    result = parts[0]
+    for part in parts[1:]:
+        result = torch.empty(
+            _rank(result, part), dtype=torch.result_type(result, part), device="meta"
+        )
+    return result.dtype if isinstance(result, torch.Tensor) else torch.result_type(result, result)
+
+
+def _rank(*parts: Any) -> tuple[int, ...]:
+    return (1,) if any(isinstance(part, torch.Tensor) and part.ndim for part in parts) else ()
+
+
+def broadcast(*operands: Any) -> tuple[str | int, ...]:
+    """The axes of an elementwise result: one tick's axes aligned from the right, and time if any operand has it."""
+    types = [operand for operand in operands if isinstance(operand, Type)]
+    rank = max((len(type_.tick_axes) for type_ in types), default=0)
+    axes: list[str | int] = [1] * rank
+    for type_ in types:
+        for position, axis in enumerate(reversed(type_.tick_axes), start=1):
+            known = axes[-position]
+            if known != axis and 1 not in (known, axis):
+                raise Unsupported(f"shapes {[str(t) for t in types]} do not broadcast")
+            axes[-position] = axis if known == 1 else known
+    over_time = any(type_.over_time for type_ in types)
+    return ((TIME,) if over_time else ()) + tuple(axes)
+
+
+def _spike(operand: Any) -> bool:
+    return operand.spike if isinstance(operand, Type) else operand in (0, 1)
+
+
+def arithmetic(*operands: Any) -> Type:
+    return Type(_floating(promoted(*operands)), broadcast(*operands))
+
+
+def product(*operands: Any) -> Type:
+    return Type(_floating(promoted(*operands)), broadcast(*operands), all(_spike(operand) for operand in operands))
+
+
+def comparison(*operands: Any) -> Type:
+    return Type(torch.bool, broadcast(*operands), spike=True)
+
+
+def selection(condition: Type, a: Any, b: Any) -> Type:
+    return Type(promoted(a, b), broadcast(condition, a, b), _spike(a) and _spike(b))
+
+
+def cast_to(operand: Type, dtype: torch.dtype) -> Type:
+    return Type(dtype, operand.axes, operand.spike)
+
+
+def same(operand: Type, *_: Any) -> Type:
+    return operand
+
+
+def filled(operand: Type, *_: Any) -> Type:
+    return Type(operand.dtype, operand.axes)
+
+
+def linear_type(x: Type, weight: Type, bias: Any = None) -> Type:
+    if not x.axes or len(weight.axes) != 2 or x.axes[-1] != weight.axes[1]:
+        raise Unsupported(f"linear of {x} with a weight {weight}")
+    return Type(promoted(x, weight), (*x.axes[:-1], weight.axes[0]))
+
+
+def matrix_transpose(weight: Type) -> Type:
+    return Type(weight.dtype, weight.axes[::-1])
+
+
+def _floating(dtype: torch.dtype) -> torch.dtype:
+    if not dtype.is_floating_point:
+        raise Unsupported(f"arithmetic of {dtype} values")
+    return dtype
+
+
+# ---- what torch computes ----------------------------------------------------------------------------------------------
+
+
+def _clamp(x: torch.Tensor, low: Any, high: Any) -> torch.Tensor:
+    return torch.clamp(x, low, high)
+
+
+def _clamp_derivative(g: Any, out: Any, x: Any, low: Any, high: Any) -> tuple[Any, ...]:
+    inside = g
+    if low is not None:
+        inside = (x >= low).where(inside, 0)
+    if high is not None:
+        inside = (x <= high).where(inside, 0)
+    return inside, None, None
+
+
+def _larger_side(g: Any, a: Any, b: Any) -> Any:
+    """The share of an extremum's gradient that goes to a where a > b: all, and half of it where they are equal."""
+    return (a > b).where(g, a.eq(b).where(g * 0.5, 0))
+
+
+_TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
+
+_ROWS = (
+    # arithmetic
+    Op("add", operator.add, arithmetic, lambda g, out, a, b: (g, g), "{0} + {1}", (operator.add, torch.add, "add")),
+    Op("sub", operator.sub, arithmetic, lambda g, out, a, b: (g, -g), "{0} - {1}", (operator.sub, torch.sub, "sub")),
+    Op("mul", operator.mul, product, lambda g, out, a, b: (g * b, g * a), "{0} * {1}", (operator.mul, torch.mul, "mul")),
+    Op("div", operator.truediv, arithmetic, lambda g, out, a, b: (g / b, -g * (out / b)), "{0} / {1}",
+       (operator.truediv, torch.div, torch.true_divide, "div", "true_divide")),
+    Op("neg", operator.neg, arithmetic, lambda g, out, a: (-g,), "-{0}", (operator.neg, torch.neg, "neg")),
+    Op("abs", torch.abs, arithmetic, lambda g, out, a: (g * a.sign(),), "norse_abs({0})", (operator.abs, torch.abs, "abs")),
+    Op("sign", torch.sign, arithmetic, lambda g, out, a: (None,), "norse_sign({0})", (torch.sign, "sign")),
+    Op("square", torch.square, arithmetic, lambda g, out, a: (g * (2.0 * a),), "{0} * {0}", (torch.square, "square")),
+    Op("reciprocal", torch.reciprocal, arithmetic, lambda g, out, a: (-g * (out * out),), "1 / {0}",
+       (torch.reciprocal, "reciprocal")),
+    Op("sqrt", torch.sqrt, arithmetic, lambda g, out, a: (g / (2.0 * out),), "norse_sqrt({0})", (torch.sqrt, "sqrt")),
+    Op("relu", torch.relu, arithmetic, lambda g, out, a: ((out > 0).where(g, 0),), "norse_relu({0})",
+       (torch.relu, torch.nn.functional.relu, "relu")),
+    Op("minimum", torch.minimum, arithmetic, lambda g, out, a, b: (_larger_side(g, b, a), _larger_side(g, a, b)),
+       "norse_minimum({0}, {1})", (torch.minimum, "minimum")),
+    Op("maximum", torch.maximum, arithmetic, lambda g, out, a, b: (_larger_side(g, a, b), _larger_side(g, b, a)),
+       "norse_maximum({0}, {1})", (torch.maximum, "maximum")),
+    # transcendental: libm and torch differ in the last bits
+    Op("rsqrt", torch.rsqrt, arithmetic, lambda g, out, a: (g * (-0.5 * (out * out * out)),), "1 / norse_sqrt({0})",
+       (torch.rsqrt, "rsqrt"), exact=False),
+    Op("exp", torch.exp, arithmetic, lambda g, out, a: (g * out,), "norse_exp({0})", (torch.exp, "exp"), exact=False),
+    Op("expm1", torch.expm1, arithmetic, lambda g, out, a: (g * (out + 1.0),), "norse_expm1({0})", (torch.expm1, "expm1"),
+       exact=False),
+    Op("log", torch.log, arithmetic, lambda g, out, a: (g / a,), "norse_log({0})", (torch.log, "log"), exact=False),
+    Op("log1p", torch.log1p, arithmetic, lambda g, out, a: (g / (a + 1.0),), "norse_log1p({0})", (torch.log1p, "log1p"),
+       exact=False),
+    Op("sin", torch.sin, arithmetic, lambda g, out, a: (g * a.cos(),), "norse_sin({0})", (torch.sin, "sin"), exact=False),
+    Op("cos", torch.cos, arithmetic, lambda g, out, a: (-g * a.sin(),), "norse_cos({0})", (torch.cos, "cos"), exact=False),
+    Op("tanh", torch.tanh, arithmetic, lambda g, out, a: (g * (1.0 - out * out),), "norse_tanh({0})", (torch.tanh, "tanh"),
+       exact=False),
+    Op("sigmoid", torch.sigmoid, arithmetic, lambda g, out, a: (g * ((1.0 - out) * out),), "1 / (1 + norse_exp(-{0}))",
+       (torch.sigmoid, torch.nn.functional.sigmoid, "sigmoid"), exact=False),
+    Op("erf", torch.erf, arithmetic, lambda g, out, a: (g * (_TWO_OVER_ROOT_PI * (-(a * a)).exp()),), "norse_erf({0})",
+       (torch.erf, "erf"), exact=False),
+    Op("pow", operator.pow, arithmetic, lambda g, out, a, b: (g * (b * a.pow(b - 1)), None), "norse_pow({0}, {1})",
+       (operator.pow, torch.pow, "pow"), exact=False),
+    # decisions
+    Op("gt", operator.gt, comparison, None, "{0} > {1}", (operator.gt, torch.gt, torch.greater, "gt", "greater")),
+    Op("ge", operator.ge, comparison, None, "{0} >= {1}", (operator.ge, torch.ge, torch.greater_equal, "ge")),
+    Op("lt", operator.lt, comparison, None, "{0} < {1}", (operator.lt, torch.lt, torch.less, "lt", "less")),
+    Op("le", operator.le, comparison, None, "{0} <= {1}", (operator.le, torch.le, torch.less_equal, "le")),
+    Op("eq", operator.eq, comparison, None, "{0} == {1}", (operator.eq, torch.eq, "eq")),
+    Op("ne", operator.ne, comparison, None, "{0} != {1}", (operator.ne, torch.ne, "ne")),
+    Op("logical_and", torch.logical_and, comparison, None, "{0} && {1}", (torch.logical_and, "logical_and")),
+    Op("logical_or", torch.logical_or, comparison, None, "{0} || {1}", (torch.logical_or, "logical_or")),
+    Op("logical_not", torch.logical_not, comparison, None, "!{0}", (torch.logical_not, "logical_not")),
+    Op("where", torch.where, selection, lambda g, out, c, a, b: (None, c.where(g, 0), c.where(0, g)), "{0} ? {1} : {2}",
+       (torch.where,)),
+    Op("clamp", _clamp, lambda x, low, high: arithmetic(x, low, high), _clamp_derivative, "norse_clamp({0}, {1}, {2})"),
+    # the same value, seen otherwise
+    Op("cast", lambda x, dtype: x.to(dtype), cast_to, lambda g, out, x, dtype: (g, None), "{0}"),
+    Op("detach", torch.detach, same, lambda g, out, x: (None,), "{0}", (torch.detach, "detach")),
+    Op("identity", torch.clone, same, lambda g, out, x: (g,), "{0}", (torch.clone, "clone", "contiguous")),
+    Op("full_like", torch.full_like, filled, lambda g, out, x, value: (None, None), "{1}"),
+    # synapses: they mix neurons, one sample and one tick at a time
+    Op("linear", torch.nn.functional.linear, linear_type,
+       lambda g, out, x, weight, bias=None: (g.linear(weight.transpose()), g.outer(x), None), None,
+       (torch.nn.functional.linear,), synapse=True),
+    Op("transpose", torch.t, matrix_transpose, None, None),
+)  # fmt: skip
+
+OPS: Mapping[str, Op] = {row.name: row for row in _ROWS}
+
+TARGETS: Mapping[Any, str] = {target: row.name for row in _ROWS for target in row.targets}

@@ -1,0 +1,49 @@
+"""Batch time: outside the cycles through registers nothing depends on the last tick, so it runs once for all ticks.
+
+That's so for the synapses of a neuron that its own state does not reach (`linear(x, W_in)`), and for every layer that
+acts on each tick alone. With `exact`, synapses are called tick by tick as eager does, in a stepped region.
+"""
+
+from dataclasses import replace
+
+import networkx
+
+from norse.compiler.ir import Graph, Node
+from norse.compiler.ops import OPS
+
+BATCHED, EAGER, STEPPED = "batched", "eager", "stepped"
+
+
+def batch_time(graph: Graph, exact: bool = False) -> Graph:
+    """Gives nodes outside of neurons' loops their region; what stays without one is for `fuse_loops`."""
+    cyclic = cyclic_values(graph)
+    with_synapses = {node.module for node in graph.nodes if node.tick and is_synapse(node)}
+    nodes = []
+    for node in graph.nodes:
+        if not node.region and node.op != "parameter":
+            node = replace(node, region=_region(node, graph, cyclic, with_synapses if exact else set()))
+        nodes.append(node)
+    return graph.with_nodes(nodes)
+
+
+def _region(node: Node, graph: Graph, cyclic: set[str], stepped: set[str]) -> str:
+    if not node.tick:
+        return EAGER if node.op == "eager" else BATCHED
+    if node.module in stepped and graph.types[node.outputs[0]].over_time:
+        return f"{STEPPED} {node.module}".strip()
+    return BATCHED if is_synapse(node) and node.outputs[0] not in cyclic else ""
+
+
+def cyclic_values(graph: Graph) -> set[str]:
+    """Values on a cycle through a register: the strongly connected components of the graph across ticks."""
+    edges = networkx.DiGraph(graph.to_networkx())
+    found: set[str] = set()
+    for component in networkx.strongly_connected_components(edges):
+        if len(component) > 1 or any(edges.has_edge(name, name) for name in component):
+            found |= component
+    return found
+
+
+def is_synapse(node: Node) -> bool:
+    """Whether a node of a step is anything but elementwise."""
+    return node.op not in OPS and node.op != "custom" or (node.op in OPS and OPS[node.op].synapse)

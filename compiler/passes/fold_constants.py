@@ -1,0 +1,38 @@
+"""Fold constants: arithmetic of Python numbers is done once. Tensors are never folded: they are arguments."""
+
+from dataclasses import replace
+
+from norse.compiler.interpret import run_node
+from norse.compiler.ir import Graph, Operand, Ref, substitute_inputs
+from norse.compiler.ops import OPS
+
+
+def fold_constants(graph: Graph) -> Graph:
+    """`add(2, 3)` becomes 5 where it is used; `identity(%x)` becomes `%x`, and so does a cast to the dtype it has."""
+    known: dict[str, Operand] = {}
+    nodes = []
+    for node in graph.nodes:
+        node = substitute_inputs(node, known)
+        if node.op == "identity" or _casts_to_itself(graph, node.op, node.inputs):
+            known[node.output] = node.inputs[0]
+        elif node.op in OPS and not node.uses and node.output not in graph.outputs:
+            values: dict[str, Operand] = {}
+            run_node(node, values)
+            known[node.output] = values[node.output]
+        else:
+            nodes.append(node)
+    renamed = {name: operand.name for name, operand in known.items() if isinstance(operand, Ref)}
+    while any(name in renamed for name in renamed.values()):
+        renamed = {name: renamed.get(target, target) for name, target in renamed.items()}
+    return _renamed_outputs(graph.with_nodes(nodes), renamed)
+
+
+def _casts_to_itself(graph: Graph, op: str, inputs: tuple[Operand, ...]) -> bool:
+    if op != "cast" or not isinstance(inputs[0], Ref) or inputs[0].name not in graph.types:
+        return False
+    return graph.types[inputs[0].name].dtype == inputs[1]
+
+
+def _renamed_outputs(graph: Graph, renamed: dict[str, str]) -> Graph:
+    registers = tuple(replace(register, next=renamed.get(register.next, register.next)) for register in graph.registers)
+    return replace(graph, outputs=tuple(renamed.get(name, name) for name in graph.outputs), registers=registers)

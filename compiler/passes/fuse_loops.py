@@ -1,0 +1,69 @@
+"""Fuse loops: a neuron's elementwise nodes and registers become loops, as few as the synapses between them allow.
+
+A value's depth is the number of batched nodes on the longest way to it. Nodes of one neuron and one depth have no
+batched node between them, so they fit into one loop, whole cycles included.
+"""
+
+from dataclasses import replace
+
+import networkx
+
+from norse.compiler.ir import Graph, Node
+from norse.compiler.passes.batch_time import STEPPED
+
+LOOP = "loop"
+
+
+def fuse_loops(graph: Graph) -> Graph:
+    """Gives the nodes that have no region yet the region `loop <module>`, and puts each neuron's regions in order."""
+    depth = _depths(graph)
+    ordered: list[Node] = []
+    run: list[Node] = []
+    for node in graph.nodes:
+        if run and (not node.tick or node.region == "prologue" or node.module != run[-1].module):
+            ordered += _in_order(run, depth)
+            run = []
+        if node.tick and node.region != "prologue":
+            run.append(node)
+        else:
+            ordered.append(node)
+    return graph.with_nodes([*ordered, *_in_order(run, depth)])
+
+
+def _in_order(neuron: list[Node], depth: dict[str, int]) -> list[Node]:
+    """One neuron's nodes: at each depth its loop, then the batched nodes that read it."""
+    depths = sorted({depth[node.outputs[0]] for node in neuron if not node.region})
+    number = {d: index for index, d in enumerate(depths)}
+
+    def placed(node: Node) -> Node:
+        if node.region:
+            return node
+        index = number[depth[node.outputs[0]]]
+        return replace(node, region=f"{LOOP} {node.module}{f'.{index}' if index else ''}".strip())
+
+    def key(node: Node) -> tuple[int, bool]:
+        return depth[node.outputs[0]], bool(node.region)
+
+    if any(node.region.startswith(STEPPED) for node in neuron):
+        return neuron
+    return [placed(node) for node in sorted(neuron, key=key)]
+
+
+def _depths(graph: Graph) -> dict[str, int]:
+    """The depth of every value, as late as its own neuron's other values allow; all of a cycle have the same."""
+    edges = networkx.DiGraph(graph.to_networkx())
+    barriers = {name for node in graph.nodes if node.region and node.region != "prologue" for name in node.outputs}
+    module = {name: node.module for node in graph.nodes if node.tick and not node.region for name in node.outputs}
+    components = networkx.condensation(edges)
+    members = components.nodes.data("members")
+    order = list(networkx.topological_sort(components))
+    depth: dict[int, int] = {}
+    for component in order:
+        before = (depth[c] + any(name in barriers for name in members[c]) for c in components.predecessors(component))
+        depth[component] = max(before, default=0)
+    home = {c: {module.get(name) for name in members[c]} - {None} for c in order}
+    for component in reversed(order):
+        if home[component] and barriers.isdisjoint(members[component]):
+            later = (depth[c] for c in components.successors(component) if home[c] & home[component])
+            depth[component] = max(depth[component], min(later, default=0))
+    return {name: depth[components.graph["mapping"][name]] for name in edges}

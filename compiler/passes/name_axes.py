@@ -1,0 +1,70 @@
+"""Name axes: which dimension of a network's values is time, which is the batch, and which values are 0/1.
+
+Axes come from the neurons: a layer over time puts T at dimension 0, a cell has none. They go on, both ways, through the
+ops that act on every leading position alone. Where nothing tells which axis is time, the model is one tick.
+"""
+
+from collections.abc import Container
+
+from norse.compiler.ir import BATCH, TIME, Graph, Node, Type
+from norse.compiler.ops import OPS
+
+def name_axes(graph: Graph) -> Graph:
+    """`[100, 16, 256]` becomes `[T, B, 256]` where the first dimension is time. Types before have sizes for axes."""
+    lifted = {name for node in graph.nodes if _in_lift(node) for name in node.outputs}
+    over_time = _over_time(graph)
+    spikes = _spikes(graph)
+    parameters = {node.output for node in graph.nodes if node.op == "parameter"}
+    types = {}
+    for name, type_ in graph.types.items():
+        axes = type_.axes
+        if name not in parameters:
+            # Inside a Lift, sizes are those of one tick.
+            first = (TIME,) if name in lifted or name in over_time else ()
+            rest = axes[1:] if name in over_time and name not in lifted else axes
+            axes = (*first, *((BATCH, *rest[1:]) if len(rest) > 1 else rest))
+        types[name] = Type(type_.dtype, axes, name in spikes)
+    return graph.with_types(types)
+
+
+def _in_lift(node: Node) -> bool:
+    over_time, own_time = node.attrs.get("_over_time", False), node.attrs.get("_own_time", False)
+    return node.op == "enter" or (over_time and not own_time and node.op != "initial_state")
+
+
+def _over_time(graph: Graph) -> set[str]:
+    known: set[str] = set()
+    for node in graph.nodes:
+        if node.op == "leave" or node.attrs.get("_own_time"):
+            known.update(node.outputs)
+        elif _keeps_leading(node) and known.intersection(node.uses):
+            known.update(node.outputs)
+    for node in reversed(graph.nodes):
+        if node.op == "enter" or node.attrs.get("_own_time"):
+            known.add(node.uses[0])
+        elif _keeps_leading(node) and known.intersection(node.outputs):
+            known.update(_sequences(node, graph))
+    return known
+
+
+def _sequences(node: Node, graph: Graph) -> tuple[str, ...]:
+    """The operands that have a result's leading dimension: those of its rank."""
+    rank = len(graph.types[node.outputs[0]].axes)
+    return tuple(use for use in node.uses if use in graph.types and len(graph.types[use].axes) == rank)
+
+
+def _keeps_leading(node: Node) -> bool:
+    if "_row" in node.attrs:
+        return bool(node.attrs["_row"].keeps_leading)
+    return node.op == "linear" or (node.op in OPS and not OPS[node.op].synapse)
+
+
+def _spikes(graph: Graph) -> Container[str]:
+    """What a step's decisions make, and what layers keep 0/1."""
+    spikes: set[str] = set()
+    for node in graph.nodes:
+        if "_spikes" in node.attrs:
+            spikes.update(name for name, spike in zip(node.outputs, node.attrs["_spikes"], strict=True) if spike)
+        elif node.op in ("enter", "leave", "last") or ("_row" in node.attrs and node.attrs["_row"].keeps_spikes):
+            spikes.update(node.outputs if spikes.issuperset(node.uses) else ())
+    return spikes

@@ -1,0 +1,40 @@
+"""The pipeline: from the network's graph to one whose nodes have all found their region."""
+
+import os
+from collections.abc import Callable
+
+from norse.compiler.ir import Graph
+from norse.compiler.lower import lower
+from norse.compiler.passes.batch_time import batch_time
+from norse.compiler.passes.eliminate_dead_code import eliminate_dead_code
+from norse.compiler.passes.fold_constants import fold_constants
+from norse.compiler.passes.fuse_loops import fuse_loops
+from norse.compiler.passes.hoist_prologue import hoist_prologue
+from norse.compiler.passes.infer_types import infer_types
+from norse.compiler.verify import verify
+
+Pass = Callable[[Graph], Graph]
+
+# `normalise` and `name_axes` come before: a step is normalised where it is traced.
+PIPELINE: tuple[Pass, ...] = (
+    lower,
+    infer_types,
+    fold_constants,
+    hoist_prologue,
+    eliminate_dead_code,
+    batch_time,
+    fuse_loops,
+)
+
+
+def run_pipeline(network: Graph, exact: bool = False) -> Graph:
+    """The scheduled graph of the tick level. `NORSE_DEBUG` prints every stage and verifies between the passes."""
+    debug = int(os.environ.get("NORSE_DEBUG", "0") or 0)
+    graph = network
+    for transform in PIPELINE:
+        graph = batch_time(graph, exact) if transform is batch_time else transform(graph)
+        if debug:
+            verify(graph)
+            if debug > 1:
+                print(f"# after {transform.__name__}\n{graph}")
+    return graph

@@ -1,0 +1,104 @@
+"""The schedule: the regions of a graph, in order, as steps that run. Autograd composes them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from torch import nn
+
+from norse.compiler.backend import Backend
+from norse.compiler.ir import Graph, Node, Register
+from norse.compiler.passes.batch_time import STEPPED, is_synapse
+from norse.compiler.passes.fuse_loops import LOOP, fuse_loops
+from norse.compiler.steps.loop import LoopStep, Tick, make_tick
+from norse.compiler.steps.stepped import Runs, SteppedStep, SynapseTick
+from norse.compiler.steps.torch_nodes import TorchStep
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the user wants it: which backend makes loops, and whether bits must be eager's throughout."""
+
+    backend: Backend | None
+    exact: bool = False
+    fast_math: bool = False
+    reason: str = ""  # why there is no backend
+
+
+def make_schedule(graph: Graph, modules: Mapping[str, nn.Module], options: Options) -> list[Runs]:
+    """One step a region, regions as the passes put them in order."""
+    return _Scheduler(graph, modules, options).steps()
+
+
+class _Scheduler:
+    def __init__(self, graph: Graph, modules: Mapping[str, nn.Module], options: Options) -> None:
+        self.graph, self.modules, self.options = graph, modules, options
+        fixed = (node for node in graph.nodes if node.op == "parameter" or node.region == "prologue")
+        self.fixed = {name for node in fixed for name in node.outputs}
+        self.final_of = {register.next: f"final {register.value}" for register in graph.registers}
+        self.fallback = frozenset(
+            name
+            for node in graph.nodes
+            if node.op == "initial_state" and node.attrs["_given"] is None
+            for name in node.outputs
+        )
+
+    def steps(self) -> list[Runs]:
+        return [self._step(region, list(nodes)) for region, nodes in groupby(self.graph.nodes, lambda n: n.region)]
+
+    def _step(self, region: str, nodes: list[Node]) -> Runs:
+        kind = region.split(" ")[0]
+        if kind == LOOP:
+            return self._loop(nodes, region)
+        if kind == STEPPED:
+            return self._stepped(nodes, region)
+        return TorchStep(nodes, self.modules, self.final_of, self.options.exact)
+
+    def _loop(self, nodes: Sequence[Node], region: str) -> LoopStep:
+        over_time = any(self.graph.types[node.outputs[0]].over_time for node in nodes)
+        varying = {name: name not in self.fixed for name in (*self.graph.names,)}
+        registers = self._registers(nodes) if over_time else ()
+        tick = make_tick(nodes, registers, varying, self._outputs(nodes), over_time, self.fallback)
+        return self._loop_step(tick, region)
+
+    def _loop_step(self, tick: Tick, region: str) -> LoopStep:
+        o = self.options
+        return LoopStep(region, tick, o.backend, o.exact, o.fast_math, o.reason)
+
+    def _stepped(self, nodes: Sequence[Node], region: str) -> SteppedStep:
+        """Synapses cut the tick into native pieces, whose registers are inputs and outputs of one tick."""
+        registers = self._registers(nodes)
+        outputs = self._outputs(nodes)
+        reads = {register.value for register in registers}
+        inner = [replace(n, region="synapse" if is_synapse(n) else "") for n in nodes]
+        ordered = fuse_loops(replace(self.graph, nodes=tuple(inner), registers=(), inputs=()))
+        parts: list[Runs] = []
+        varying = {name: name not in self.fixed for name in self.graph.names}
+        for piece, group in groupby(ordered.nodes, lambda n: n.region):
+            members = list(group)
+            if not piece.startswith(LOOP):
+                parts += [SynapseTick(node) for node in members]
+                continue
+            wanted = self._outputs(members, {r.next for r in registers} | set(outputs), ordered.nodes)
+            parts.append(self._loop_step(make_tick(members, (), varying, wanted, False, self.fallback), region))
+        made = {name for node in nodes for name in node.outputs} | reads
+        used = dict.fromkeys(use for node in nodes for use in node.uses if use not in made)
+        moving = [name for name in used if name not in self.fixed]
+        return SteppedStep(region, parts, registers, moving, [n for n in used if n in self.fixed], outputs)
+
+    def _registers(self, nodes: Sequence[Node]) -> tuple[Register, ...]:
+        """The registers that these nodes read or feed."""
+        touched = {use for node in nodes for use in node.uses} | {name for node in nodes for name in node.outputs}
+        return tuple(r for r in self.graph.registers if r.value in touched or r.next in touched)
+
+    def _outputs(
+        self, nodes: Sequence[Node], wanted: set[str] | None = None, others: Sequence[Node] | None = None
+    ) -> tuple[str, ...]:
+        """What is read of these nodes' values outside: at every tick, not only at the last one."""
+        own = {id(node) for node in nodes}
+        made = [name for node in nodes for name in node.outputs]
+        read = set(self.graph.outputs) if wanted is None else set(wanted)
+        for node in self.graph.nodes if others is None else others:
+            if id(node) not in own and not (node.op == "last" and node.uses[0] in self.final_of):
+                read.update(node.uses)
+        return tuple(name for name in made if name in read)

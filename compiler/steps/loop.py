@@ -1,0 +1,210 @@
+"""A neuron's loop over time as one native call, or tick by tick with torch where a kernel can't be had."""
+
+import re
+import warnings
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from norse.compiler.backend import Backend, BackendUnavailable, Region
+from norse.compiler.errors import Unsupported
+from norse.compiler.interpret import run_nodes
+from norse.compiler.ir import Graph, Names, Node, Register, renamed
+from norse.compiler.ops import OPS
+from norse.compiler.region import RegionProgram, lower_region
+from norse.compiler.steps.layout import Layout, find_layout
+
+Values = MutableMapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What a loop computes: its nodes between registers, and how its inputs vary.
+
+    `over_time`: its varying inputs have time at dimension 0; else there is one tick. `fallback`: initial values that
+    the neuron made up itself, whose gradient nobody can see. `outer` are the names that its values have in the model:
+    inside they are numbered anew, so that neurons of one kind have one text and one kernel.
+    """
+
+    graph: Graph
+    varying: tuple[str, ...]
+    over_time: bool
+    fallback: frozenset[str]
+    outer: Mapping[str, str]
+
+
+@dataclass
+class LoopStep:
+    """Runs a tick over time. Layouts and kernels are kept by what they depend on, so a new T or batch builds nothing."""
+
+    title: str
+    tick: Tick
+    backend: Backend | None
+    exact: bool = False
+    fast_math: bool = False
+    reason: str = ""  # why torch runs it, if it does
+    programs: dict[Any, RegionProgram] = field(default_factory=dict)
+    _layouts: dict[Any, Layout | str] = field(default_factory=dict)
+    _regions: dict[Any, Region] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        inexact = sorted({n.op for n in self.tick.graph.nodes if n.op in OPS and not OPS[n.op].exact})
+        if self.backend is None:
+            self.reason = self.reason or "backend='torch'"
+        elif self.exact and inexact:
+            self.backend, self.reason = None, f"exact=True: {', '.join(inexact)} differ from torch's in the last bits"
+
+    def run(self, values: Values) -> None:
+        """Reads the tick's inputs and initial states, makes its outputs and `final <register>` for every register."""
+        graph, outer = self.tick.graph, self.tick.outer
+        tensors = {name: values[outer[name]] for name in graph.inputs}
+        if not self.tick.over_time:
+            tensors.update({name: tensors[name].unsqueeze(0) for name in self.tick.varying})
+        initial = {register.initial: values[outer[register.initial]] for register in graph.registers}
+        layout = self._layout(tensors, initial)
+        if isinstance(layout, str):
+            self.reason = layout
+        native = isinstance(layout, Layout) and self.backend is not None
+        outputs, final = (
+            self._native(layout, tensors, initial) if native else self._with_torch(layout, tensors, initial)  # type: ignore[arg-type]
+        )
+        for name, output in zip(graph.outputs, outputs, strict=True):
+            values[outer[name]] = output if self.tick.over_time else output.squeeze(0)
+        values.update({f"final {outer[r.value]}": state for r, state in zip(graph.registers, final, strict=True)})
+
+    def _layout(self, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> Layout | str:
+        varying = set(self.tick.varying)
+        key = tuple(
+            (tuple(x.shape[1:]) if name in varying else tuple(x.shape), x.dtype, name in varying)
+            for name, x in (*tensors.items(), *initial.items())
+        )
+        if key not in self._layouts:
+            try:
+                self._layouts[key] = find_layout(self.tick.graph, self.tick.varying, tensors, initial)
+            except Unsupported as why:
+                self._layouts[key] = str(why)
+        return self._layouts[key]
+
+    # ---- native --------------------------------------------------------------------------------------------------------
+
+    def _native(
+        self, layout: Layout, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        graph = self.tick.graph
+        length = tensors[self.tick.varying[0]].shape[0]
+        if length == 0:
+            empty = [tensors[self.tick.varying[0]].new_empty((0, *layout.shape)) for _ in graph.outputs]
+            return empty, list(initial.values())
+        wanted = self._wanted(tensors, initial)
+        varying = set(self.tick.varying)
+        given = [layout.tick(x) if n in varying else layout.fixed(x, layout.kinds[n]) for n, x in tensors.items()]
+        states = [layout.state(x if name in wanted else x.detach()) for name, x in initial.items()]
+        region = self._region(layout, tensors, wanted)
+        if region is None:
+            return self._with_torch(layout, tensors, initial)
+        results = region([*given, *states], (length, layout.samples, layout.neurons))
+        outputs = [x.reshape(length, *layout.shape) for x in results[: len(graph.outputs)]]
+        final = results[len(graph.outputs) : len(graph.outputs) + len(graph.registers)]
+        return outputs, [layout.narrow(x, shape) for x, shape in zip(final, layout.states, strict=True)]
+
+    def _wanted(self, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> frozenset[str]:
+        """What needs a gradient. A state that the neuron made itself does so only where nothing else does: then it is
+        what makes eager's outputs require one."""
+        if not torch.is_grad_enabled():
+            return frozenset()
+        wanted = {name for name, x in (*tensors.items(), *initial.items()) if x.requires_grad}
+        others = frozenset(wanted - self.tick.fallback)
+        return others or frozenset(wanted)
+
+    def _region(self, layout: Layout, tensors: Mapping[str, Tensor], wanted: frozenset[str]) -> Region | None:
+        ranks = tuple((name, type_.dtype, bool(type_.tick_axes)) for name, type_ in layout.graph.types.items())
+        key = (tuple(layout.kinds.items()), ranks, wanted)
+        if key not in self._regions:
+            try:
+                program = lower_region(layout.graph, layout.kinds, wanted, self.fast_math)
+                assert self.backend is not None
+                self._regions[key] = self.backend.prepare(program, self.title)
+                self.programs[key] = program
+            except Unsupported as why:
+                self.backend, self.reason = None, str(why)
+                return None
+            except BackendUnavailable as why:
+                self.backend, self.reason = None, str(why)
+                warn_once(f"norse.compile runs its loops with torch, tick by tick: {why}")
+                return None
+        return self._regions[key]
+
+    # ---- torch ---------------------------------------------------------------------------------------------------------
+
+    def _with_torch(
+        self, layout: Any, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Eager's operations, tick by tick."""
+        graph, varying = self.tick.graph, set(self.tick.varying)
+        length = tensors[self.tick.varying[0]].shape[0]
+        fixed = {name: x for name, x in tensors.items() if name not in varying}
+        ticks = {name: x.unbind(0) for name, x in tensors.items() if name in varying}
+        states = {r.value: initial[r.initial] for r in graph.registers}
+        made: list[list[Tensor]] = [[] for _ in graph.outputs]
+        for t in range(length):
+            now = {**fixed, **{name: x[t] for name, x in ticks.items()}, **states}
+            run_nodes(graph.nodes, now)
+            states = {r.value: now[r.next] for r in graph.registers}
+            for rows, name in zip(made, graph.outputs, strict=True):
+                rows.append(now[name])
+        if length == 0:
+            probe = {**fixed, **{name: x.new_zeros(x.shape[1:]) for name, x in tensors.items() if name in varying}, **states}
+            with torch.no_grad():
+                run_nodes(graph.nodes, probe)
+            return [probe[name].new_empty((0, *probe[name].shape)) for name in graph.outputs], list(states.values())
+        return [torch.stack(rows) for rows in made], list(states.values())
+
+
+def make_tick(
+    nodes: Sequence[Node],
+    registers: Sequence[Register],
+    varying: Mapping[str, bool],
+    outputs: Sequence[str],
+    over_time: bool,
+    fallback: frozenset[str],
+) -> Tick:
+    """The tick of some nodes. `varying` tells of every value from outside whether it varies; registers read inside stay
+    inside."""
+    made = {name for node in nodes for name in node.outputs}
+    kept = tuple(registers)
+    inside = made | {register.value for register in kept}
+    reads = (*(use for node in nodes for use in node.uses), *(register.next for register in kept), *outputs)
+    inputs = tuple(dict.fromkeys(name for name in reads if name not in inside))
+    moving = tuple(name for name in inputs if varying[name])
+    if not moving:
+        raise Unsupported("its step does not read its input")
+    graph = Graph(inputs, tuple(nodes), tuple(outputs), kept)
+    inner = _numbered_anew(graph)
+    return Tick(
+        renamed(graph, inner),
+        tuple(inner[name] for name in moving),
+        over_time,
+        frozenset(inner[name] for name in fallback if name in inner),
+        {new: old for old, new in inner.items()},
+    )
+
+
+def _numbered_anew(graph: Graph) -> dict[str, str]:
+    """`v_7` becomes `v`, the next v `v_1`: names by order of appearance."""
+    names = Names()
+    made = (name for node in graph.nodes for name in node.outputs)
+    reads = (r.value for r in graph.registers)
+    order = dict.fromkeys((*graph.inputs, *reads, *(r.initial for r in graph.registers), *made))
+    return {name: names.fresh(re.sub(r"(_\d+)+$", "", name)) for name in order}
+
+
+_WARNED: set[str] = set()
+
+
+def warn_once(message: str) -> None:
+    if message not in _WARNED:
+        _WARNED.add(message)
+        warnings.warn(message, RuntimeWarning, stacklevel=3)

@@ -1,0 +1,431 @@
+"""Traces a model into its network-level graph: neurons and layers are nodes, containers and user modules are followed.
+
+What can't be followed becomes an `eager` node at the smallest module that holds it, with the reason.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
+
+import norse.torch as snn
+from norse.compiler.errors import Unsupported
+from norse.compiler.ir import Graph, Node, Operand, Ref, Type
+from norse.compiler.layers import LAYERS
+from norse.compiler.passes.infer_types import infer_nodes
+from norse.compiler.passes.name_axes import name_axes
+from norse.compiler.passes.normalise import normalise
+from norse.compiler.trace.recorder import (
+    Recorder,
+    any_recorded,
+    intercepted_functions,
+    is_recorded,
+    operand,
+    raw_graph,
+)
+from norse.compiler.trace.step import _LOCK, Step, followed, trace_step
+from norse.torch.module.snn import starting_state
+from norse.torch.module.stateful import is_stateful
+
+_OVER_TIME = (snn.SNN, snn.SNNRecurrent)
+_NEURONS = (snn.SNNCell, snn.SNNRecurrentCell, snn.LILinearCell, *_OVER_TIME)
+_WEIGHTS = ("input_weights", "recurrent_weights")  # what a step takes between its state and its parameters
+# Containers whose forward only hands values on, so that a tick of theirs is a tick of their parts.
+_CHAINS = (snn.SequentialState, nn.Sequential)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A model's graph, how its results are put together, and what stays eager and why."""
+
+    graph: Graph
+    outputs: Any  # the model's result with a Ref at each tensor
+    eager: dict[str, str]  # module path -> reason
+    followed: tuple[str, ...]  # modules whose forward was run through while tracing
+
+
+def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
+    """The graph of `root(*args, **kwargs)`. Raises Unsupported where not even an eager root can stand in a graph."""
+    recorder = _ModelRecorder(root)
+    names = _argument_names(root, args, kwargs)
+    leaves, structure = pytree.tree_flatten((args, kwargs))
+    recorded = [
+        recorder.placeholder(name, leaf) if isinstance(leaf, torch.Tensor) else leaf
+        for name, leaf in zip(names, leaves, strict=True)
+    ]
+    r_args, r_kwargs = pytree.tree_unflatten(recorded, structure)
+    with _LOCK, recorder.intercepting(), unchanged_modules(root):
+        result = recorder.call_module(root, r_args, r_kwargs)
+    flat, result_structure = pytree.tree_flatten(result, is_leaf=is_recorded)
+    outputs = tuple(dict.fromkeys(leaf.node.name for leaf in flat if is_recorded(leaf)))
+    if any(isinstance(leaf, torch.Tensor) for leaf in flat):
+        raise Unsupported("it returns a tensor that does not come from its input")
+    shapes = {node.name: node.meta["fake"] for node in recorder.graph.nodes if isinstance(node.meta.get("fake"), torch.Tensor)}
+    graph = replace(raw_graph(recorder, ()), outputs=outputs)
+    graph = graph.with_types({name: Type(fake.dtype, tuple(fake.shape)) for name, fake in shapes.items()})
+    graph = name_axes(normalise(graph))
+    refs = [Ref(leaf.node.name) if is_recorded(leaf) else leaf for leaf in flat]
+    return Trace(graph, pytree.tree_unflatten(refs, result_structure), recorder.eager, tuple(recorder.followed))
+
+
+def _argument_names(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+    """`x`, then `state_0`, ...: a name for each leaf of the arguments."""
+    flat, _ = pytree.tree_flatten_with_path((args, kwargs))
+    single = sum(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves((args, kwargs))) == 1
+    return ["x" if index == 0 or single else f"x{index}" for index, _ in enumerate(flat)]
+
+
+@contextmanager
+def unchanged_modules(root: nn.Module) -> Iterator[None]:
+    """Puts back what running the modules' Python changes on them, and says that it would have changed."""
+    before = [(path, module, _attributes(module)) for path, module in root.named_modules()]
+    state = (torch.get_rng_state(), _python_random())
+    yield
+    for path, module, attributes in before:
+        after = _attributes(module)
+        if after == attributes:
+            continue
+        changed = next(name for name in {**attributes, **after} if attributes.get(name) != after.get(name))
+        for name in attributes:
+            module.__dict__[name] = attributes[name].value
+        raise Unsupported(f"its forward changes self.{changed}" + (f" of {path!r}" if path else ""))
+    if state[1] != _python_random():
+        raise Unsupported("its forward draws from Python's or numpy's random generator")
+    if not torch.equal(state[0], torch.get_rng_state()):
+        torch.set_rng_state(state[0])
+        raise Unsupported("its forward draws random numbers that do not depend on its input")
+
+
+class _Same:
+    """Compares by identity, and containers by their length too."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.size = len(value) if isinstance(value, list | dict | set) else 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value and self.size == other.size
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _attributes(module: nn.Module) -> dict[str, _Same]:
+    return {name: _Same(value) for name, value in module.__dict__.items()}
+
+
+def _python_random() -> Any:
+    generator = numpy.random.get_state(legacy=False)
+    return random.getstate(), str(generator["state"]["pos"]), generator["state"]["key"].tobytes()
+
+
+class _ModelRecorder(Recorder):
+    def __init__(self, root: nn.Module) -> None:
+        super().__init__(FakeTensorMode(allow_non_fake_inputs=True))
+        self.root = root
+        self.paths = {id(module): path for path, module in root.named_modules()}
+        self.tensors = _tensor_paths(root)
+        self.parameters: dict[tuple[str, str], Any] = {}
+        self.eager: dict[str, str] = {}
+        self.followed: list[str] = []
+        self.module = ""  # the path of the module that is being followed
+        self.lifted = False  # inside a Lift: values are those of one tick, for all ticks
+
+    @contextmanager
+    def intercepting(self) -> Iterator[None]:
+        """Calls of modules with recorded values come to `call_module`."""
+        original = nn.Module.__call__
+
+        def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            if any_recorded((args, kwargs)):
+                return self.call_module(module, args, kwargs)
+            return original(module, *args, **kwargs)
+
+        def refuse(cls: Any, args: Any) -> Any:
+            raise Unsupported(f"it calls {cls.__name__}.apply outside of a neuron's step")
+
+        nn.Module.__call__ = call  # type: ignore[method-assign]
+        try:
+            with intercepted_functions(refuse):
+                yield
+        finally:
+            nn.Module.__call__ = original  # type: ignore[method-assign]
+
+    # ---- modules -------------------------------------------------------------------------------------------------------
+
+    def call_module(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if id(module) not in self.paths:
+            raise Unsupported(f"it calls a {type(module).__name__} that is none of the model's modules")
+        path = self.paths[id(module)]
+        reason = untraceable(module)
+        if reason is None:
+            handle = self._handler(module)
+            outer, self.module = self.module, path
+            mark = len(self.graph.nodes), len(self.followed), dict(self.eager)
+            try:
+                return handle(module, path, args, kwargs)
+            except Unsupported as why:
+                reason = str(why)
+                self._forget(*mark)
+            finally:
+                self.module = outer
+        if self.lifted:
+            raise Unsupported(f"{path}: {reason}")
+        self.eager[path] = reason
+        return self._opaque(module, path, args, kwargs)
+
+    def _handler(self, module: nn.Module) -> Callable[..., Any]:
+        if isinstance(module, _NEURONS):
+            return self._neuron
+        if type(module) in LAYERS:
+            return self._layer
+        if type(module) is snn.Lift:
+            return self._lift
+        if type(module).__module__.startswith("torch.nn") and type(module) not in _CHAINS:
+            return _unknown_layer
+        if self.lifted and type(module) not in _CHAINS and is_stateful(module):
+            return _unknown_state
+        return self._follow
+
+    def _follow(self, module: nn.Module, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self.followed.append(path)
+        return followed(lambda: module.forward(*args, **kwargs))
+
+    def _layer(self, layer: nn.Module, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if len(args) != 1 or kwargs:
+            raise Unsupported(f"{type(layer).__name__} is called with more than one argument")
+        row = LAYERS[type(layer)]
+        attrs = {"layer": f"@{path}", "_path": path, "_row": row, "_over_time": self.lifted}
+        fake = self._run_fake(layer, args, kwargs)
+        return self._emit(type(layer).__name__, (operand(args[0]),), attrs, (fake,), (type(layer).__name__.lower(),))[0]
+
+    def _neuron(self, module: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        x, state = _input_and_state(module, *args, **kwargs)
+        if x.fake.is_sparse:
+            raise Unsupported("its input is sparse")
+        own_time = isinstance(module, _OVER_TIME)
+        if own_time and self.lifted:
+            raise Unsupported("it is a layer over time inside a Lift")
+        with self.mode, torch.no_grad():
+            first = starting_state(module, x.fake, self.fakes(state))
+        given, structure = pytree.tree_flatten(first)
+        leaves = [] if state is None else [operand(leaf) for leaf in pytree.tree_leaves(state, is_leaf=is_recorded)]
+        start_attrs = {"of": f"@{path}", "_path": path, "_over_time": self.lifted}
+        start_attrs["_given"] = None if state is None else pytree.tree_structure(state, is_leaf=is_recorded)
+        starts = self._emit("initial_state", (operand(x), *leaves), start_attrs, tuple(given), wishes=_field_names(first))
+        tick = x.fake[0] if own_time and x.fake.shape[0] else (x.fake.new_zeros(x.fake.shape[1:]) if own_time else x.fake)
+        step, arguments = trace_neuron(module, tick, first)
+        inputs: list[Operand] = []
+        for argument, leaf in step.inputs:
+            if argument == 0:
+                inputs.append(operand(x))
+            elif argument == 1:
+                inputs.append(operand(starts[leaf]))
+            else:
+                inputs.append(Ref(self._parameter(module, path, arguments, argument, leaf)))
+        shapes = dict(zip(step.graph.inputs, (_plain_type(arguments_leaf(arguments, a, k)) for a, k in step.inputs), strict=True))
+        for _ in range(2):  # the state's own shape may grow in the first tick
+            infer_nodes(step.graph.nodes, shapes)
+            after = dict(zip(_state_inputs(step), (shapes[name] for name in step.graph.outputs[1:]), strict=True))
+            shapes.update(after)
+        over_time = own_time or self.lifted
+        length = x.fake.shape[:1] if own_time else ()
+        with self.mode:
+            results = [torch.empty((*length, *shapes[n].axes), dtype=shapes[n].dtype) for n in step.graph.outputs]
+        spikes = tuple(shapes[name].spike for name in step.graph.outputs)
+        attrs = {"_path": path, "_step": step, "_over_time": over_time, "_own_time": own_time, "_spikes": spikes}
+        z, *states = self._emit(type(module).__name__, tuple(inputs), attrs, tuple(results), wishes=("z", *_field_names(first)))
+        if own_time and not getattr(module, "record_states", False):
+            states = [self._last(leaf) for leaf in states]
+        return z, pytree.tree_unflatten(states, structure)
+
+    def _lift(self, module: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A lifted module is its own tick, and its values are those of all ticks."""
+        if self.lifted:
+            raise Unsupported("it is a Lift inside a Lift")
+        if len(args) != 1 or kwargs:
+            raise Unsupported("Lift takes one argument")
+        sequence, state = args[0] if isinstance(args[0], tuple) else (args[0], None)
+        inner = module.lifted_module
+        fake = sequence.fake
+        tick = self._emit("enter", (operand(sequence),), {}, (fake[0] if fake.shape[0] else fake.new_zeros(fake.shape[1:]),))[0]
+        self.lifted = True
+        try:
+            result = inner(tick, state) if is_stateful(inner) else inner(tick)
+        finally:
+            self.lifted = False
+        out, new_state = result if is_stateful(inner) else (result, None)
+        out = pytree.tree_map(lambda z: self._leave(z, fake.shape[0]), out, is_leaf=is_recorded)
+        new_state = pytree.tree_map(
+            lambda leaf: self._last(leaf) if is_recorded(leaf) else leaf, new_state, is_leaf=is_recorded
+        )
+        return (out, new_state) if is_stateful(inner) else out
+
+    def _leave(self, tick: Any, length: int) -> Any:
+        if not is_recorded(tick):
+            raise Unsupported("a lifted module returns something else than tensors")
+        return self._emit("leave", (operand(tick),), {}, (tick.fake.new_empty((length, *tick.fake.shape)),))[0]
+
+    def _last(self, value: Any) -> Any:
+        """The value at the last tick. Inside and behind a Lift the fake is that of a tick already."""
+        fake = value.fake
+        shape = fake.shape[1:] if value.node.meta.get("own_time") else fake.shape
+        return self._emit("last", (operand(value),), {}, (fake.new_empty(shape),))[0]
+
+    def _opaque(self, module: nn.Module, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """An `eager` node: the live module is called, with hooks and all. Fake tensors tell what it returns."""
+        leaves, structure = pytree.tree_flatten((args, kwargs), is_leaf=is_recorded)
+        result = self._run_fake(module, args, kwargs)
+        flat, result_structure = pytree.tree_flatten(result)
+        tensors = [leaf for leaf in flat if isinstance(leaf, torch.Tensor)]
+        attrs = {
+            "layer": f"@{path}",
+            "_path": path,
+            "_leaves": tuple(None if is_recorded(leaf) else leaf for leaf in leaves),
+            "_places": tuple(k for k, leaf in enumerate(leaves) if is_recorded(leaf)),
+            "_structure": structure,
+            "_results": tuple(k for k, leaf in enumerate(flat) if isinstance(leaf, torch.Tensor)),
+        }
+        inputs = tuple(operand(leaf) for leaf in leaves if is_recorded(leaf))
+        made = iter(self._emit("eager", inputs, attrs, tuple(tensors)))
+        return pytree.tree_unflatten(
+            [next(made) if isinstance(leaf, torch.Tensor) else leaf for leaf in flat], result_structure
+        )
+
+    def _run_fake(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            with self.mode, torch.no_grad():
+                return module(*self.fakes(args), **self.fakes(kwargs))
+        except Exception as error:
+            path = self.paths[id(module)]
+            raise Unsupported(f"what {path} returns can't be told without running it: {error}") from error
+
+    # ---- nodes ---------------------------------------------------------------------------------------------------------
+
+    def _emit(
+        self,
+        op: str,
+        inputs: tuple[Operand, ...],
+        attrs: dict[str, Any],
+        fakes: tuple[Any, ...],
+        wishes: tuple[str, ...] = (),
+    ) -> list[Any]:
+        made = []
+        for index, fake in enumerate(fakes):
+            node = self.create_node("call_function", _emitted, (), {}, wishes[index] if wishes else op)
+            node.meta.update(fake=fake, ir=None, own_time=attrs.get("_own_time", False))
+            made.append(self.proxy(node))
+        names = tuple(value.node.name for value in made)
+        made[0].node.meta["ir"] = Node(op, names, inputs, attrs, self.module)
+        return made
+
+    def _parameter(self, module: Any, path: str, arguments: tuple[Any, ...], argument: int, leaf: int) -> str:
+        is_p = argument == len(arguments) - 2
+        if is_p:
+            keys = pytree.tree_flatten_with_path(module.p)[0][leaf][0]
+            name, attrs = f"p{pytree.keystr(keys)}", {"_name": "p", "_leaf": leaf}
+        else:
+            name = _WEIGHTS[argument - 2]
+            attrs = {"_name": name, "_leaf": None}
+        return self._parameter_node(path, name, attrs, arguments_leaf(arguments, argument, leaf))
+
+    def _parameter_node(self, path: str, name: str, attrs: dict[str, Any], value: torch.Tensor) -> str:
+        if (path, name) not in self.parameters:
+            full = f"{path}.{name}" if path else name
+            fake = self.mode.from_tensor(value.detach())
+            (made,) = self._emit("parameter", (), {"path": full, "_path": path, **attrs}, (fake,), (name.split(".")[-1],))
+            self.parameters[path, name] = made
+        return str(self.parameters[path, name].node.name)
+
+    def create_arg(self, a: Any) -> Any:
+        if isinstance(a, torch.Tensor) and id(a) in self.tensors:
+            path, name = self.tensors[id(a)]
+            self._parameter_node(path, name, {"_name": name, "_leaf": None}, a)
+            return self.parameters[path, name].node
+        return super().create_arg(a)
+
+    def create_proxy(self, *args: Any, **kwargs: Any) -> Any:
+        proxy = super().create_proxy(*args, **kwargs)
+        proxy.node.meta.update(over_time=self.lifted, module=self.module)
+        return proxy
+
+    def _forget(self, nodes: int, followed_before: int, eager: dict[str, str]) -> None:
+        """Takes back what was recorded in vain."""
+        for node in list(self.graph.nodes)[nodes:][::-1]:
+            self.graph.erase_node(node)
+        kept = set(self.graph.nodes)
+        self.parameters = {key: value for key, value in self.parameters.items() if value.node in kept}
+        del self.followed[followed_before:]
+        self.eager = eager
+
+
+def trace_neuron(module: Any, tick: torch.Tensor, state: Any) -> tuple[Step, tuple[Any, ...]]:
+    """The normalised step of a neuron module, and the arguments that it is called with."""
+    weights = tuple(getattr(module, name) for name in _WEIGHTS if hasattr(module, name))
+    arguments = (tick, state, *weights, module.p, module.dt)
+    step = trace_step(module.activation, arguments)
+    return replace(step, graph=normalise(step.graph)), arguments
+
+
+def arguments_leaf(arguments: tuple[Any, ...], argument: int, leaf: int) -> torch.Tensor:
+    return pytree.tree_leaves(arguments[argument])[leaf]  # type: ignore[no-any-return]
+
+
+def untraceable(module: nn.Module) -> str | None:
+    """Why a module must be called as it is, if it must."""
+    if "forward" in module.__dict__:
+        return "its forward was replaced on the object"
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    if any(hooks):
+        return "it has hooks"
+    if nn.utils.parametrize.is_parametrized(module):
+        return "it has parametrized parameters"
+    return None
+
+
+def _unknown_layer(layer: nn.Module, *_: Any) -> Any:
+    raise Unsupported(f"{type(layer).__name__} is not in the layer table")
+
+
+def _unknown_state(module: nn.Module, *_: Any) -> Any:
+    raise Unsupported(f"{type(module).__name__} carries a state of its own through the ticks of a Lift")
+
+
+def _emitted(*_: Any) -> None:
+    """The target of nodes that are IR already."""
+
+
+def _input_and_state(module: Any, input_tensor: Any = None, state: Any = None) -> tuple[Any, Any]:
+    if not is_recorded(input_tensor) or not isinstance(input_tensor.fake, torch.Tensor):
+        raise Unsupported("its input does not depend on the model's input")
+    return input_tensor, state
+
+
+def _field_names(state: Any) -> tuple[str, ...]:
+    paths = pytree.tree_flatten_with_path(state)[0]
+    return tuple(str(getattr(path[-1], "name", getattr(path[-1], "key", "state"))) if path else "state" for path, _ in paths)
+
+
+def _state_inputs(step: Step) -> list[str]:
+    return [name for name, (argument, _) in zip(step.graph.inputs, step.inputs, strict=True) if argument == 1]
+
+
+def _plain_type(tensor: torch.Tensor) -> Type:
+    return Type(tensor.dtype, tuple(tensor.shape))
+
+
+def _tensor_paths(root: nn.Module) -> dict[int, tuple[str, str]]:
+    """Where the model holds each of its tensors: parameters, buffers and plain attributes."""
+    found: dict[int, tuple[str, str]] = {}
+    for path, module in root.named_modules():
+        held = {**module._parameters, **module._buffers, **module.__dict__}
+        for name, value in held.items():
+            if isinstance(value, torch.Tensor):
+                found.setdefault(id(value), (path, name))
+    return found

@@ -1,0 +1,178 @@
+"""Records what Python code does to tensors: torch.fx proxies that also know a fake value, so that types are at hand."""
+
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import fx
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
+
+from norse.compiler.errors import Unsupported
+from norse.compiler.ir import Graph, Node, Operand, Ref
+
+# What is fixed by the guard, so that reading it gives a constant of the trace.
+_CONSTANT_ATTRIBUTES = frozenset(
+    {"dtype", "device", "ndim", "layout", "is_sparse", "is_cuda", "is_meta", "is_quantized", "is_nested", "requires_grad"}
+)
+_IN_PLACE = frozenset(
+    getattr(operator, name) for name in dir(operator) if name[0] == "i" and hasattr(operator, name[1:])
+) | {operator.setitem, operator.delitem}
+
+
+class Recorded(fx.Proxy):
+    """A value of the graph in the making. `fake` is what it would be, without data."""
+
+    @property
+    def fake(self) -> Any:
+        return self.node.meta["fake"]
+
+    def __getattr__(self, name: str) -> Any:
+        fake = self.node.meta.get("fake")
+        if name in _CONSTANT_ATTRIBUTES and isinstance(fake, torch.Tensor):
+            return getattr(fake, name)
+        return super().__getattr__(name)
+
+    def dim(self) -> int:
+        return int(self.fake.ndim)
+
+    def __iter__(self) -> Iterator[Any]:
+        if isinstance(self.fake, tuple | list):
+            return iter([self[index] for index in range(len(self.fake))])
+        raise Unsupported("it iterates over a tensor")
+
+    def __len__(self) -> int:
+        if isinstance(self.fake, tuple | list) and not isinstance(self.fake, torch.Size):
+            return len(self.fake)
+        raise Unsupported("it asks for the length of a tensor")
+
+    def __bool__(self) -> bool:
+        raise Unsupported("its control flow depends on the value of a tensor")
+
+    __int__ = __float__ = __index__ = item = tolist = __bool__  # type: ignore[assignment]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise Unsupported("it assigns into a tensor")
+
+
+class Recorder(fx.proxy.GraphAppendingTracer):
+    """Appends what is done to its values to an fx graph, and computes the same with fake tensors."""
+
+    def __init__(self, mode: FakeTensorMode) -> None:
+        super().__init__(fx.Graph())
+        self.mode = mode
+
+    def proxy(self, node: fx.Node) -> Recorded:
+        return Recorded(node, self)
+
+    def placeholder(self, name: str, value: Any) -> Recorded:
+        node = self.graph.placeholder(name)
+        fake = value
+        if isinstance(value, torch.Tensor) and not self.mode.is_our_fake(value):
+            fake = self.mode.from_tensor(value.detach())
+        node.meta["fake"] = fake
+        return self.proxy(node)
+
+    def create_arg(self, a: Any) -> Any:
+        if isinstance(a, torch.Tensor):
+            raise Unsupported("it uses a tensor that is not one of its arguments (pass it through p, or make it a parameter)")
+        return super().create_arg(a)
+
+    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **options: Any) -> Any:
+        if kind == "call_method" and target.endswith("_") and not target.endswith("__"):
+            raise Unsupported(f"it changes a tensor in place (.{target})")
+        if target in _IN_PLACE or "out" in (kwargs or {}):
+            raise Unsupported(f"it changes a tensor in place ({getattr(target, '__name__', target)})")
+        proxy = super().create_proxy(kind, target, args, kwargs, *rest, **options)
+        if kind in ("call_function", "call_method"):
+            proxy.node.meta["fake"] = self.fake_call(kind, target, args, kwargs or {})
+        return proxy
+
+    def fake_call(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
+        args, kwargs = self.fakes(args), self.fakes(kwargs)
+        with self.mode, torch.no_grad():
+            if kind == "call_method":
+                return getattr(args[0], target)(*args[1:], **kwargs)
+            return target(*args, **kwargs)
+
+    @staticmethod
+    def fakes(values: Any) -> Any:
+        return pytree.tree_map(lambda v: v.node.meta["fake"] if is_recorded(v) else v, values, is_leaf=is_recorded)
+
+
+def is_recorded(value: Any) -> bool:
+    return isinstance(value, fx.Proxy)
+
+
+def any_recorded(values: Any) -> bool:
+    return any(is_recorded(leaf) for leaf in pytree.tree_leaves(values, is_leaf=is_recorded))
+
+
+@contextmanager
+def intercepted_functions(handle: Callable[[Any, tuple[Any, ...]], Any]) -> Iterator[None]:
+    """While inside, `autograd.Function.apply` on recorded values is `handle(function, args)`.
+
+    Plain fx would walk through `forward` and lose the backward without a word.
+    """
+    original = torch.autograd.Function.__dict__["apply"]
+
+    def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        if not any_recorded((args, kwargs)):
+            return original.__func__(cls, *args, **kwargs)
+        if kwargs:
+            raise Unsupported(f"{cls.__name__}.apply has keyword arguments")
+        return handle(cls, args)
+
+    torch.autograd.Function.apply = classmethod(apply)  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        torch.autograd.Function.apply = original  # type: ignore[method-assign]
+
+
+def raw_graph(recorder: Recorder, outputs: tuple[Any, ...]) -> Graph:
+    """What was recorded, as IR: every call a node `call` with its target; `normalise` gives them their ops."""
+    inputs: list[str] = []
+    nodes: list[Node] = []
+    for node in recorder.graph.nodes:
+        if node.op == "placeholder":
+            inputs.append(node.name)
+        elif "ir" in node.meta:  # made as IR already: custom derivatives, neurons
+            if node.meta["ir"] is not None:
+                nodes.append(node.meta["ir"])
+        else:
+            kwargs = {key: operand(value) for key, value in node.kwargs.items()}
+            attrs = {"target": _target_name(node), "_target": node.target, "_kwargs": kwargs}
+            attrs["_over_time"] = node.meta.get("over_time", False)
+            # Keyword operands stand behind the positional ones, so that every use is among the inputs.
+            positional = tuple(operand(value) for value in node.args)
+            module = node.meta.get("module", "")
+            nodes.append(Node("call", (node.name,), (*positional, *kwargs.values()), attrs, module))
+    return Graph(tuple(inputs), tuple(nodes), tuple(_name(output) for output in outputs))
+
+
+def operand(value: Any) -> Operand:
+    if isinstance(value, fx.Node):
+        return Ref(value.name)
+    if isinstance(value, fx.Proxy):
+        return Ref(value.node.name)
+    if isinstance(value, list | tuple):
+        return tuple(operand(part) for part in value)
+    if value is None or isinstance(value, bool | int | float | str | torch.dtype):
+        return value
+    raise Unsupported(f"it passes a {type(value).__name__} to a torch function")
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, fx.Proxy):
+        raise Unsupported(f"it returns a {type(value).__name__} where a tensor that depends on its input is expected")
+    return str(value.node.name)
+
+
+def _target_name(node: fx.Node) -> str:
+    if node.op == "call_method":
+        return f".{node.target}"
+    module = getattr(node.target, "__module__", "") or "torch"
+    return f"{module.removeprefix('_').split('.')[0]}.{getattr(node.target, '__name__', node.target)}"
