@@ -128,7 +128,7 @@ def call(region: BuiltRegion, inputs: Sequence[Tensor], sizes: Sizes) -> list[Te
     if _traced(inputs):
         return list(torch.ops.norse.region(list(inputs), region.program.key, list(sizes)))
     if region.program.backward is not None and torch.is_grad_enabled():
-        return list(_RegionFunction.apply(region, sizes, *inputs))
+        return list(_RegionFunction.apply(region, sizes, *inputs))  # type: ignore[no-untyped-call]
     return region.forward(inputs, sizes)
 
 
@@ -160,7 +160,7 @@ class _RegionFunction(torch.autograd.Function):
         return (None, None, *ctx.region.backward(grads, inputs, results, ctx.sizes))
 
 
-# ---- the operators -----------------------------------------------------------------------------------------------------
+# ---- the operators -------------------------------------------------------------------------------
 
 _LIBRARY = torch.library.Library("norse", "DEF")
 _LIBRARY.define("region(Tensor[] inputs, str key, int[] flags) -> Tensor[]")
@@ -205,7 +205,9 @@ def _region_backward_fake(
     grads: list[Tensor], inputs: list[Tensor], results: list[Tensor], key: str, flags: list[int]
 ) -> list[Tensor]:
     program = region_of(key).program
-    return [torch.empty_like(x) for name, x in zip(program.inputs, inputs, strict=True) if _differentiable(program, name)]
+    return [
+        torch.empty_like(x) for name, x in zip(program.inputs, inputs, strict=True) if _differentiable(program, name)
+    ]
 
 
 def _differentiable(program: RegionProgram, name: str) -> bool:

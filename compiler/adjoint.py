@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from norse.compiler.build import Builder, Expression
-from norse.compiler.ir import Graph, Node, Ref, Register, Type
+from norse.compiler.ir import Graph, Node, Ref, Register, Type, substitute
 from norse.compiler.ops import OPS
 from norse.compiler.passes.eliminate_dead_code import eliminate_dead_code
 
@@ -95,7 +95,7 @@ def differentiate(tick: Graph, wanted: Collection[str]) -> Adjoint:
 
 
 def gradient_types(tick: Graph, adjoint: Adjoint) -> dict[str, Type]:
-    """Types of the adjoint's inputs and registers: a gradient has the dtype and the axes of what it is the gradient of."""
+    """Types of the adjoint's inputs and registers: a gradient has dtype and axes of what it is the gradient of."""
     types = {name: tick.types[name] for name in (*tick.inputs, *(r.value for r in tick.registers))}
     for name in tick.outputs:
         types[f"grad_{name}"] = _analog(tick.types[name])
@@ -117,13 +117,13 @@ def _operand_gradients(builder: Builder, node: Node, grads: list[Any]) -> list[A
     if node.op == "custom":
         return _custom_gradients(builder, node, grads)
     row = OPS[node.op]
-    if row.derivative is None:
-        return [None] * len(node.inputs)
     operands = [builder.expression(operand) for operand in node.inputs]
     if row.synapse:
         g, x, weight = grads[0], operands[0], operands[1]
         back = builder.emit("linear", g, builder.emit("transpose", weight))
-        return [back, _Outer(g.ref.name, x.ref.name)]
+        return [back, _Outer(g.ref.name, x.ref.name), g]
+    if row.derivative is None:
+        return [None] * len(operands)
     return list(row.derivative(grads[0], builder.expression(Ref(node.output)), *operands))
 
 
@@ -164,17 +164,15 @@ def expand_custom_into(builder: Builder, tick: Graph) -> tuple[list[Node], dict[
     each old name became.
     """
     values: dict[str, Any] = {name: Ref(name) for name in (*tick.inputs, *(r.value for r in tick.registers))}
+    made: dict[str, Ref] = {}
     flat = []
     for node in tick.nodes:
-        operands = tuple(values[o.name].ref if _made(values, o) else o for o in node.inputs)
+        operands = tuple(substitute(operand, made) for operand in node.inputs)
         emit_graph(builder, replace(tick, nodes=(node,)), values)
-        outputs = tuple(values[name].ref.name for name in node.outputs)
+        made.update({name: values[name].ref for name in node.outputs})
+        outputs = tuple(made[name].name for name in node.outputs)
         flat.append(replace(node, inputs=operands, outputs=outputs))
-    return flat, {name: value.ref.name for name, value in values.items() if isinstance(value, Expression)}
-
-
-def _made(values: dict[str, Any], operand: object) -> bool:
-    return isinstance(operand, Ref) and isinstance(values[operand.name], Expression)
+    return flat, {name: ref.name for name, ref in made.items()}
 
 
 def _active(nodes: list[Node], tick: Graph, wanted: Collection[str]) -> set[str]:

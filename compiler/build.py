@@ -18,7 +18,11 @@ class Builder:
     def emit(self, op: str, *operands: Any, wish: str = "", **attrs: Any) -> "Expression":
         inputs = tuple(_operand(operand) for operand in operands)
         # 1, 1.0 and True are equal and hash alike, but are not the same constant.
-        key = (op, tuple((type(operand), operand) for operand in inputs), tuple(sorted(attrs.items(), key=lambda a: a[0])))
+        key = (
+            op,
+            tuple((type(operand), operand) for operand in inputs),
+            tuple(sorted(attrs.items(), key=lambda a: a[0])),
+        )
         if key not in self._made:
             name = self.names.fresh(wish or op)
             self.nodes.append(Node(op, (name,), inputs, attrs, self.module))

@@ -14,7 +14,7 @@ from norse.compiler.trace.model import Trace
 
 def explain(trace: Trace, ticks: Graph, steps: Sequence[Runs]) -> str:
     """One line a module, in the order in which they run."""
-    rows = [(_path(node), node.op, _how(node, ticks, steps)) for node in trace.graph.nodes if "_path" in node.attrs and _shown(node)]
+    rows = [(_path(node), node.op, _how(node, ticks, steps)) for node in trace.graph.nodes if _shown(node)]
     rows += [(path, "eager", f"eager: {why}") for path, why in trace.eager.items()]
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     return "\n".join(f"{path:<{widths[0]}}  {op:<{widths[1]}}  {how}" for path, op, how in rows)
@@ -22,10 +22,7 @@ def explain(trace: Trace, ticks: Graph, steps: Sequence[Runs]) -> str:
 
 def print_network(trace: Trace, ticks: Graph) -> str:
     """The network's graph with a remark on how each node runs."""
-    notes = {}
-    for node in trace.graph.nodes:
-        if _shown(node) and "_path" in node.attrs:
-            notes[node.outputs[0]] = _region_note(node, ticks)
+    notes = {node.outputs[0]: _region_note(node, ticks) for node in trace.graph.nodes if _shown(node)}
     return print_graph(trace.graph, notes)
 
 

@@ -48,7 +48,7 @@ class Ref:
 
 
 # A node's operand: a value, or a constant of the trace (number, string, dtype, None, or a tuple of operands).
-Operand = Union[Ref, int, float, bool, str, None, torch.dtype, tuple["Operand", ...]]
+Operand = Union[Ref, int, float, bool, str, None, torch.dtype, tuple["Operand", ...]]  # noqa: UP007
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,8 @@ class Graph:
         for node in self.nodes:
             for name in node.outputs:
                 graph.add_node(name, op=node.op, node=node, type=self.types.get(name))
-                graph.add_edges_from(((use, name, {"tick": False}) for use in node.uses))
-        graph.add_edges_from(((register.next, register.value, {"tick": True}) for register in self.registers))
+                graph.add_edges_from((use, name, {"tick": False}) for use in node.uses)
+        graph.add_edges_from((register.next, register.value, {"tick": True}) for register in self.registers)
         return graph
 
 
@@ -143,10 +143,10 @@ def refs(operand: Operand) -> Iterable[str]:
             yield from refs(part)
 
 
-def substitute(operand: Operand, mapping: Mapping[str, Operand]) -> Operand:
+def substitute(operand: Operand, mapping: Mapping[str, Any]) -> Operand:
     """The operand with every value in `mapping` replaced by what it maps to."""
     if isinstance(operand, Ref):
-        return mapping.get(operand.name, operand)
+        return mapping.get(operand.name, operand)  # type: ignore[no-any-return]
     if isinstance(operand, tuple):
         return tuple(substitute(part, mapping) for part in operand)
     return operand

@@ -24,8 +24,8 @@ def lower(network: Graph) -> Graph:
             nodes.append(node)
     outputs = tuple(_name(known.get(name, Ref(name))) for name in network.outputs)
     tick = replace(network, nodes=tuple(nodes), outputs=outputs, registers=tuple(registers))
-    values = {name for node in tick.nodes for name in node.outputs if not node.tick}
-    return tick.with_types({n: t for n, t in network.types.items() if n in values or n in network.inputs})
+    kept = {*network.inputs, *(name for node in tick.nodes for name in node.outputs if not node.tick)}
+    return tick.with_types({name: type_ for name, type_ in network.types.items() if name in kept})
 
 
 def _inlined(node: Node, names: Names) -> tuple[list[Node], list[Register], dict[str, Operand]]:
@@ -39,7 +39,7 @@ def _inlined(node: Node, names: Names) -> tuple[list[Node], list[Register], dict
             arguments[name] = Ref(read)
             reads.append((read, _name(operand)))
     made_by_step = {name for inner in step.graph.nodes for name in inner.outputs}
-    results = {}
+    results: dict[str, str] = {}
     for inner, outer in zip(step.graph.outputs, node.outputs, strict=True):
         if inner in made_by_step:
             results.setdefault(inner, outer)

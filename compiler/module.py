@@ -8,9 +8,8 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from norse.compiler.check import check_steps
 from norse.compiler.errors import CompileError, Unsupported
-from norse.compiler.explain import explain, generated_code, print_network
+from norse.compiler.explain import explain, generated_code
 from norse.compiler.guard import Guard, call_key
 from norse.compiler.ir import Graph, Ref
 from norse.compiler.passes.pipeline import run_pipeline
@@ -88,7 +87,7 @@ class CompiledModule(nn.Module):
     def extra_repr(self) -> str:
         return f"compiled {type(self.model).__name__}"
 
-    # ---- what became of it -----------------------------------------------------------------------------------------------
+    # ---- what became of it -----------------------------------------------------------------------
 
     @property
     def graph(self) -> Graph:
@@ -123,7 +122,7 @@ class CompiledModule(nn.Module):
             raise CompileError(f"the whole model runs eagerly, so it has no graph: {variant.reason}")
         return variant
 
-    # ---- variants ----------------------------------------------------------------------------------------------------------
+    # ---- variants --------------------------------------------------------------------------------
 
     def _variant(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
         key = call_key(args, kwargs)
@@ -147,7 +146,6 @@ class CompiledModule(nn.Module):
         try:
             trace = trace_model(model, args, kwargs)
             modules = dict(model.named_modules())
-            check_steps(trace, modules)
             ticks = run_pipeline(trace.graph, options.exact)
             steps = make_schedule(ticks, modules, options)
         except Unsupported as why:
@@ -158,10 +156,3 @@ class CompiledModule(nn.Module):
             eager = "; ".join(f'"{path}" ({type(modules[path]).__name__}): {why}' for path, why in trace.eager.items())
             raise CompileError(f"norse.compile(fullgraph=True): these modules would run eagerly: {eager}")
         return Variant(Guard(model, trace.followed), trace, ticks, steps)
-
-
-def print_graph(module: CompiledModule) -> str:
-    """The network with a remark at each node on how it runs."""
-    variant = module._traced()
-    assert variant.trace is not None and variant.ticks is not None
-    return print_network(variant.trace, variant.ticks)

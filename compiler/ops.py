@@ -33,7 +33,7 @@ class Op:
     synapse: bool = False  # mixes the neurons: never inside an elementwise loop
 
 
-# ---- type rules ------------------------------------------------------------------------------------------------------
+# ---- type rules ----------------------------------------------------------------------------------
 
 
 def _stand_in(operand: Any) -> Any:
@@ -48,9 +48,7 @@ def promoted(*operands: Any) -> torch.dtype:
     parts = [_stand_in(operand) for operand in operands if operand is not None]
     result = parts[0]
     for part in parts[1:]:
-        result = torch.empty(
-            _rank(result, part), dtype=torch.result_type(result, part), device="meta"
-        )
+        result = torch.empty(_rank(result, part), dtype=torch.result_type(result, part), device="meta")
     return result.dtype if isinstance(result, torch.Tensor) else torch.result_type(result, result)
 
 
@@ -121,7 +119,7 @@ def _floating(dtype: torch.dtype) -> torch.dtype:
     return dtype
 
 
-# ---- what torch computes ----------------------------------------------------------------------------------------------
+# ---- what torch computes -------------------------------------------------------------------------
 
 
 def _clamp(x: torch.Tensor, low: Any, high: Any) -> torch.Tensor:
@@ -142,46 +140,75 @@ def _larger_side(g: Any, a: Any, b: Any) -> Any:
     return (a > b).where(g, a.eq(b).where(g * 0.5, 0))
 
 
+def _pow_derivative(g: Any, out: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    by_base = None if _is_number(a) else g * (b * a.builder.emit("pow", a, b - 1))
+    if _is_number(b):
+        return (by_base if b != 0 else None), None
+    by_exponent = g * (out * (math.log(a) if _is_number(a) else a.log()))
+    if _is_number(a):
+        return None, by_exponent
+    # 0 ** b is 0 for every b > 0; a ** 0 is 1 for every a.
+    by_exponent = a.eq(0).where((b >= 0).where(0, by_exponent), by_exponent)
+    return b.eq(0).where(0, by_base), by_exponent
+
+
+def _is_number(operand: Any) -> bool:
+    return isinstance(operand, int | float)
+
+
 _TWO_OVER_ROOT_PI = 2 / math.sqrt(math.pi)
 
 _ROWS = (
     # arithmetic
-    Op("add", operator.add, arithmetic, lambda g, out, a, b: (g, g), "{0} + {1}", (operator.add, torch.add, "add")),
-    Op("sub", operator.sub, arithmetic, lambda g, out, a, b: (g, -g), "{0} - {1}", (operator.sub, torch.sub, "sub")),
-    Op("mul", operator.mul, product, lambda g, out, a, b: (g * b, g * a), "{0} * {1}", (operator.mul, torch.mul, "mul")),
+    Op("add", operator.add, arithmetic, lambda g, out, a, b: (g, g), "{0} + {1}",
+       (operator.add, torch.add, "add")),
+    Op("sub", operator.sub, arithmetic, lambda g, out, a, b: (g, -g), "{0} - {1}",
+       (operator.sub, torch.sub, "sub")),
+    Op("mul", operator.mul, product, lambda g, out, a, b: (g * b, g * a), "{0} * {1}",
+       (operator.mul, torch.mul, "mul")),
     Op("div", operator.truediv, arithmetic, lambda g, out, a, b: (g / b, -g * (out / b)), "{0} / {1}",
        (operator.truediv, torch.div, torch.true_divide, "div", "true_divide")),
-    Op("neg", operator.neg, arithmetic, lambda g, out, a: (-g,), "-{0}", (operator.neg, torch.neg, "neg")),
-    Op("abs", torch.abs, arithmetic, lambda g, out, a: (g * a.sign(),), "norse_abs({0})", (operator.abs, torch.abs, "abs")),
-    Op("sign", torch.sign, arithmetic, lambda g, out, a: (None,), "norse_sign({0})", (torch.sign, "sign")),
-    Op("square", torch.square, arithmetic, lambda g, out, a: (g * (2.0 * a),), "{0} * {0}", (torch.square, "square")),
+    Op("neg", operator.neg, arithmetic, lambda g, out, a: (-g,), "-{0}",
+       (operator.neg, torch.neg, "neg")),
+    Op("abs", torch.abs, arithmetic, lambda g, out, a: (g * a.sign(),), "norse_abs({0})",
+       (operator.abs, torch.abs, "abs")),
+    Op("sign", torch.sign, arithmetic, lambda g, out, a: (None,), "norse_sign({0})",
+       (torch.sign, "sign")),
+    Op("square", torch.square, arithmetic, lambda g, out, a: (g * (2.0 * a),), "{0} * {0}",
+       (torch.square, "square")),
     Op("reciprocal", torch.reciprocal, arithmetic, lambda g, out, a: (-g * (out * out),), "1 / {0}",
        (torch.reciprocal, "reciprocal")),
-    Op("sqrt", torch.sqrt, arithmetic, lambda g, out, a: (g / (2.0 * out),), "norse_sqrt({0})", (torch.sqrt, "sqrt")),
+    Op("sqrt", torch.sqrt, arithmetic, lambda g, out, a: (g / (2.0 * out),), "norse_sqrt({0})",
+       (torch.sqrt, "sqrt")),
     Op("relu", torch.relu, arithmetic, lambda g, out, a: ((out > 0).where(g, 0),), "norse_relu({0})",
        (torch.relu, torch.nn.functional.relu, "relu")),
     Op("minimum", torch.minimum, arithmetic, lambda g, out, a, b: (_larger_side(g, b, a), _larger_side(g, a, b)),
        "norse_minimum({0}, {1})", (torch.minimum, "minimum")),
     Op("maximum", torch.maximum, arithmetic, lambda g, out, a, b: (_larger_side(g, a, b), _larger_side(g, b, a)),
        "norse_maximum({0}, {1})", (torch.maximum, "maximum")),
+    Op("clamp", _clamp, arithmetic, _clamp_derivative, "norse_clamp({0}, {1}, {2})"),
     # transcendental: libm and torch differ in the last bits
     Op("rsqrt", torch.rsqrt, arithmetic, lambda g, out, a: (g * (-0.5 * (out * out * out)),), "1 / norse_sqrt({0})",
        (torch.rsqrt, "rsqrt"), exact=False),
-    Op("exp", torch.exp, arithmetic, lambda g, out, a: (g * out,), "norse_exp({0})", (torch.exp, "exp"), exact=False),
-    Op("expm1", torch.expm1, arithmetic, lambda g, out, a: (g * (out + 1.0),), "norse_expm1({0})", (torch.expm1, "expm1"),
-       exact=False),
-    Op("log", torch.log, arithmetic, lambda g, out, a: (g / a,), "norse_log({0})", (torch.log, "log"), exact=False),
-    Op("log1p", torch.log1p, arithmetic, lambda g, out, a: (g / (a + 1.0),), "norse_log1p({0})", (torch.log1p, "log1p"),
-       exact=False),
-    Op("sin", torch.sin, arithmetic, lambda g, out, a: (g * a.cos(),), "norse_sin({0})", (torch.sin, "sin"), exact=False),
-    Op("cos", torch.cos, arithmetic, lambda g, out, a: (-g * a.sin(),), "norse_cos({0})", (torch.cos, "cos"), exact=False),
-    Op("tanh", torch.tanh, arithmetic, lambda g, out, a: (g * (1.0 - out * out),), "norse_tanh({0})", (torch.tanh, "tanh"),
-       exact=False),
+    Op("exp", torch.exp, arithmetic, lambda g, out, a: (g * out,), "norse_exp({0})",
+       (torch.exp, "exp"), exact=False),
+    Op("expm1", torch.expm1, arithmetic, lambda g, out, a: (g * (out + 1.0),), "norse_expm1({0})",
+       (torch.expm1, "expm1"), exact=False),
+    Op("log", torch.log, arithmetic, lambda g, out, a: (g / a,), "norse_log({0})",
+       (torch.log, "log"), exact=False),
+    Op("log1p", torch.log1p, arithmetic, lambda g, out, a: (g / (a + 1.0),), "norse_log1p({0})",
+       (torch.log1p, "log1p"), exact=False),
+    Op("sin", torch.sin, arithmetic, lambda g, out, a: (g * a.cos(),), "norse_sin({0})",
+       (torch.sin, "sin"), exact=False),
+    Op("cos", torch.cos, arithmetic, lambda g, out, a: (-g * a.sin(),), "norse_cos({0})",
+       (torch.cos, "cos"), exact=False),
+    Op("tanh", torch.tanh, arithmetic, lambda g, out, a: (g * (1.0 - out * out),), "norse_tanh({0})",
+       (torch.tanh, "tanh"), exact=False),
     Op("sigmoid", torch.sigmoid, arithmetic, lambda g, out, a: (g * ((1.0 - out) * out),), "1 / (1 + norse_exp(-{0}))",
        (torch.sigmoid, torch.nn.functional.sigmoid, "sigmoid"), exact=False),
     Op("erf", torch.erf, arithmetic, lambda g, out, a: (g * (_TWO_OVER_ROOT_PI * (-(a * a)).exp()),), "norse_erf({0})",
        (torch.erf, "erf"), exact=False),
-    Op("pow", operator.pow, arithmetic, lambda g, out, a, b: (g * (b * a.pow(b - 1)), None), "norse_pow({0}, {1})",
+    Op("pow", operator.pow, arithmetic, _pow_derivative, "norse_pow({0}, {1})",
        (operator.pow, torch.pow, "pow"), exact=False),
     # decisions
     Op("gt", operator.gt, comparison, None, "{0} > {1}", (operator.gt, torch.gt, torch.greater, "gt", "greater")),
@@ -193,17 +220,15 @@ _ROWS = (
     Op("logical_and", torch.logical_and, comparison, None, "{0} && {1}", (torch.logical_and, "logical_and")),
     Op("logical_or", torch.logical_or, comparison, None, "{0} || {1}", (torch.logical_or, "logical_or")),
     Op("logical_not", torch.logical_not, comparison, None, "!{0}", (torch.logical_not, "logical_not")),
-    Op("where", torch.where, selection, lambda g, out, c, a, b: (None, c.where(g, 0), c.where(0, g)), "{0} ? {1} : {2}",
-       (torch.where,)),
-    Op("clamp", _clamp, lambda x, low, high: arithmetic(x, low, high), _clamp_derivative, "norse_clamp({0}, {1}, {2})"),
+    Op("where", torch.where, selection, lambda g, out, c, a, b: (None, c.where(g, 0), c.where(0, g)),
+       "{0} ? {1} : {2}", (torch.where,)),
     # the same value, seen otherwise
     Op("cast", lambda x, dtype: x.to(dtype), cast_to, lambda g, out, x, dtype: (g, None), "{0}"),
     Op("detach", torch.detach, same, lambda g, out, x: (None,), "{0}", (torch.detach, "detach")),
     Op("identity", torch.clone, same, lambda g, out, x: (g,), "{0}", (torch.clone, "clone", "contiguous")),
     Op("full_like", torch.full_like, filled, lambda g, out, x, value: (None, None), "{1}"),
     # synapses: they mix neurons, one sample and one tick at a time
-    Op("linear", torch.nn.functional.linear, linear_type,
-       lambda g, out, x, weight, bias=None: (g.linear(weight.transpose()), g.outer(x), None), None,
+    Op("linear", torch.nn.functional.linear, linear_type, None, None,
        (torch.nn.functional.linear,), synapse=True),
     Op("transpose", torch.t, matrix_transpose, None, None),
 )  # fmt: skip

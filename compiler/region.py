@@ -1,8 +1,8 @@
-"""A loop region: one tick lowered to what a backend prints, the forward kernel and, if gradients are wanted, its adjoint.
+"""A loop region: one tick lowered to what a backend prints, the forward kernel and, for gradients, its adjoint.
 
-A region is a pure function of tensors. Inputs, in order: the tick's inputs (over time `[T, B, N]`, others `[B, N]` or a
-matrix), then the initial state. Outputs: the tick's outputs `[T, B, N]`, the final state `[B, N]`, then what the backward
-reads (`saved`, `[T, B, N]`).
+A region is a pure function of tensors. Inputs, in order: the tick's inputs (over time `[T, B, N]`, others `[B, N]`, a
+number or a matrix), then the initial state. Outputs: the tick's outputs `[T, B, N]`, the final state `[B, N]`, then
+what the backward reads (`saved`, `[T, B, N]`).
 """
 
 import hashlib
@@ -79,7 +79,7 @@ class RegionProgram:
 def lower_region(
     tick: Graph, kinds: Mapping[str, Kind], wanted: Collection[str], fast_math: bool = False
 ) -> RegionProgram:
-    """`tick` is typed, its inputs are those of one neuron group; `wanted` the inputs and initial values with gradients."""
+    """`tick` is typed; `wanted` are the inputs and initial values that need a gradient. Raises Unsupported."""
     expanded = _expanded(tick)
     _check(expanded)
     inputs = (*tick.inputs, *(register.initial for register in tick.registers))
@@ -166,7 +166,7 @@ def _row_or_number(type_: Type) -> Type:
     return Type(type_.dtype, ("N",) if type_.tick_axes else (), type_.spike)
 
 
-# ---- as text, so that another process can build it from its key -------------------------------------------------------
+# ---- as text, so that another process can build it from its key ----------------------------------
 
 
 def to_json(program: RegionProgram) -> str:

@@ -18,7 +18,7 @@ _START, _ADJOINT = object(), object()
 
 
 def choose_saved(tick: Graph, adjoint: Graph, forced: Collection[str]) -> tuple[str, ...]:
-    """Names of forward values to keep for every tick, besides the tick's inputs and outputs. `forced` are among them."""
+    """Forward values to keep for every tick, besides the tick's inputs and outputs. `forced` are among them."""
     forward = _forward_nodes(tick, adjoint)
     free = {*tick.inputs, *tick.outputs, *forced}
     flow = networkx.DiGraph()
@@ -38,10 +38,9 @@ def choose_saved(tick: Graph, adjoint: Graph, forced: Collection[str]) -> tuple[
             flow.add_edges_from(((use, "out"), _ADJOINT) for use in node.uses if (use, "out") in flow)
     _, (before, _) = networkx.minimum_cut(flow, _START, _ADJOINT)
     cut = {name for name in {*forward, *reads} - free if (name, "in") in before and (name, "out") not in before}
-    needed = {use for node in adjoint.nodes for use in node.uses} | set(forced)
-    order = [*(r.value for r in tick.registers), *(node.output for node in tick.nodes if len(node.outputs) == 1)]
     chosen = cut | {name for name in forced if name not in tick.inputs and name not in tick.outputs}
-    return tuple(name for name in dict.fromkeys([*order, *forward]) if name in chosen and (name in needed or name in cut))
+    order = dict.fromkeys((*(r.value for r in tick.registers), *(node.output for node in tick.nodes), *forward))
+    return tuple(name for name in order if name in chosen)
 
 
 def backward_graph(tick: Graph, adjoint: Graph, saved: tuple[str, ...]) -> Graph:
@@ -53,7 +52,9 @@ def backward_graph(tick: Graph, adjoint: Graph, saved: tuple[str, ...]) -> Graph
     inputs += [name for name in (*saved, *tick.outputs) if name not in inputs]
     keep = (*adjoint.outputs, *(register.value for register in adjoint.registers))
     pruned = eliminate_dead_code(replace(adjoint, nodes=nodes, inputs=tuple(inputs), outputs=keep))
-    used = {use for node in pruned.nodes for use in node.uses} | {r.next for r in pruned.registers} | set(adjoint.outputs)
+    used = (
+        {use for node in pruned.nodes for use in node.uses} | {r.next for r in pruned.registers} | set(adjoint.outputs)
+    )
     return replace(pruned, inputs=tuple(name for name in inputs if name in used), outputs=adjoint.outputs)
 
 

@@ -18,9 +18,9 @@ C_TYPES: Mapping[torch.dtype, str] = {torch.float32: "float", torch.float64: "do
 
 # Names that mean something else in the generated text.
 _RESERVED = frozenset(
-    "auto bool break case char const continue default do double else enum extern float for goto if inline int long "
-    "register restrict return short signed sizeof static struct switch template this typedef typename union unsigned "
-    "void volatile while call count tick sample neuron class new delete operator and or not xor".split()
+    """auto bool break case char const continue default do double else enum extern float for goto if inline int long
+    register restrict return short signed sizeof static struct switch template this typedef typename union unsigned void
+    volatile while class new delete operator and or not xor call count tick sample neuron""".split()  # noqa: SIM905
 )
 
 
@@ -36,7 +36,9 @@ def c_type(graph: Graph, name: str) -> str:
 
 def statements(graph: Graph, nodes: Iterable[Node]) -> list[str]:
     """`const float u = v + w;` for each elementwise node."""
-    return [f"const {c_type(graph, node.output)} {identifier(node.output)} = {_expression(graph, node)};" for node in nodes]
+    return [
+        f"const {c_type(graph, node.output)} {identifier(node.output)} = {_expression(graph, node)};" for node in nodes
+    ]
 
 
 def converted(graph: Graph, operand: Operand, dtype: torch.dtype) -> str:

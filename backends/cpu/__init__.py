@@ -39,4 +39,3 @@ def _rebuild(key: str) -> BuiltRegion | None:
 
 
 register_rebuilder(_rebuild)
-

@@ -114,9 +114,7 @@ class _Emitter:
         if last:
             # Every state is written in the last stage, after all of its reads.
             ends = [f"{_row(f'output {name}')}[neuron] = {identifier(name)};" for name in self.graph.outputs]
-            ends += [
-                f"{_row(r.value)}[neuron] = {self._as_register(r.value, r.next)};" for r in self.graph.registers
-            ]
+            ends += [f"{_row(r.value)}[neuron] = {self._as_register(r.value, r.next)};" for r in self.graph.registers]
         read = dict.fromkeys(use for node in stage.elementwise for use in node.uses)
         if last:
             read.update(dict.fromkeys(self.graph.outputs))

@@ -46,4 +46,4 @@ def cyclic_values(graph: Graph) -> set[str]:
 
 def is_synapse(node: Node) -> bool:
     """Whether a node of a step is anything but elementwise."""
-    return node.op not in OPS and node.op != "custom" or (node.op in OPS and OPS[node.op].synapse)
+    return (node.op not in OPS and node.op != "custom") or (node.op in OPS and OPS[node.op].synapse)

@@ -14,7 +14,7 @@ _PURE = frozenset({"parameter", "custom", "last", "initial_state", "neuron", "en
 
 
 def eliminate_dead_code(graph: Graph) -> Graph:
-    """Keeps what an output, or a node with an effect (a user's call, an eager module), reads across any number of ticks."""
+    """Keeps what an output or a node with an effect (a user's call, an eager module) reads, across any ticks."""
     edges = networkx.DiGraph(graph.to_networkx())
     effects = (name for node in graph.nodes if not pure(node) for name in node.outputs)
     edges.add_edges_from((root, _NEEDED) for root in (*graph.outputs, *effects))

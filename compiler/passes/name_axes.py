@@ -9,6 +9,7 @@ from collections.abc import Container
 from norse.compiler.ir import BATCH, TIME, Graph, Node, Type
 from norse.compiler.ops import OPS
 
+
 def name_axes(graph: Graph) -> Graph:
     """`[100, 16, 256]` becomes `[T, B, 256]` where the first dimension is time. Types before have sizes for axes."""
     lifted = {name for node in graph.nodes if _in_lift(node) for name in node.outputs}
@@ -35,9 +36,8 @@ def _in_lift(node: Node) -> bool:
 def _over_time(graph: Graph) -> set[str]:
     known: set[str] = set()
     for node in graph.nodes:
-        if node.op == "leave" or node.attrs.get("_own_time"):
-            known.update(node.outputs)
-        elif _keeps_leading(node) and known.intersection(node.uses):
+        makes_time = node.op == "leave" or node.attrs.get("_own_time")
+        if makes_time or (_keeps_leading(node) and known.intersection(node.uses)):
             known.update(node.outputs)
     for node in reversed(graph.nodes):
         if node.op == "enter" or node.attrs.get("_own_time"):

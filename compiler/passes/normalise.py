@@ -1,4 +1,4 @@
-"""Normalise: what the user called (`torch.mul`, `*`, `.mul`) becomes the op of the table; what isn't there stays `call`."""
+"""Normalise: what the user called (`torch.mul`, `*`, `.mul`) becomes an op of the table; all else stays `call`."""
 
 import operator
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def _arity(op: str, positional: tuple[Operand, ...]) -> int:
     return derivative.__code__.co_argcount - 2
 
 
-# ---- calls whose arguments need to be put in order: each gives (op, *operands), or None for what has no op -----------
+# ---- calls whose arguments need to be put in order: each gives (op, *operands), or None for what has no op ---
 
 
 def _pow(x: Operand, exponent: Operand) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""How the tensors of a tick lie in a kernel's [T, B, N]: found once for each combination of shapes, dtypes and ranks."""
+"""How the tensors of a tick lie in a kernel's [T, B, N]: found once for each combination of shapes and dtypes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Layout:
-    """`shape` is that of a tick's widest value; kernels see its first `lead` dimensions as samples, the rest as neurons."""
+    """`shape` is a tick's widest value; kernels see its first `lead` dimensions as samples, the rest as neurons."""
 
     shape: Shape
     lead: int
@@ -96,7 +96,7 @@ def find_layout(
 
 
 def _check_first_tick(tick: Graph, first: Mapping[str, Type], later: Mapping[str, Type]) -> None:
-    """A state may widen in the first tick; where that changes a dtype or an output, the first tick is another program."""
+    """A state may widen in the first tick; where that changes a dtype or an output, it is another program."""
     for node in tick.nodes:
         for name in node.outputs:
             if first[name].dtype != later[name].dtype:

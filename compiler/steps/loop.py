@@ -38,7 +38,7 @@ class Tick:
 
 @dataclass
 class LoopStep:
-    """Runs a tick over time. Layouts and kernels are kept by what they depend on, so a new T or batch builds nothing."""
+    """Runs a tick over time. Layouts and kernels are kept by what they depend on: a new T or batch builds nothing."""
 
     title: str
     tick: Tick
@@ -88,7 +88,7 @@ class LoopStep:
                 self._layouts[key] = str(why)
         return self._layouts[key]
 
-    # ---- native --------------------------------------------------------------------------------------------------------
+    # ---- native ----------------------------------------------------------------------------------
 
     def _native(
         self, layout: Layout, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]
@@ -137,7 +137,7 @@ class LoopStep:
                 return None
         return self._regions[key]
 
-    # ---- torch ---------------------------------------------------------------------------------------------------------
+    # ---- torch -----------------------------------------------------------------------------------
 
     def _with_torch(
         self, layout: Any, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]
@@ -156,7 +156,11 @@ class LoopStep:
             for rows, name in zip(made, graph.outputs, strict=True):
                 rows.append(now[name])
         if length == 0:
-            probe = {**fixed, **{name: x.new_zeros(x.shape[1:]) for name, x in tensors.items() if name in varying}, **states}
+            probe = {
+                **fixed,
+                **{name: x.new_zeros(x.shape[1:]) for name, x in tensors.items() if name in varying},
+                **states,
+            }
             with torch.no_grad():
                 run_nodes(graph.nodes, probe)
             return [probe[name].new_empty((0, *probe[name].shape)) for name in graph.outputs], list(states.values())

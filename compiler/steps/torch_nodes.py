@@ -1,4 +1,4 @@
-"""Nodes that torch runs: parameters, layers, the user's own calls, eager modules, and the states that neurons start from."""
+"""Nodes that torch runs: parameters, layers, the user's own calls, eager modules, and states to start from."""
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
@@ -109,7 +109,7 @@ def _broadcasts_alike(operands: list[_Operand]) -> bool:
 def _tick_by_tick(layer: nn.Module, x: Tensor) -> Tensor:
     if x.shape[0] == 0:
         with torch.no_grad():
-            tick = layer(x.new_zeros(x.shape[1:]))
+            tick: Tensor = layer(x.new_zeros(x.shape[1:]))
         return tick.new_empty((0, *tick.shape))
     return torch.stack([layer(tick) for tick in x.unbind(0)])
 

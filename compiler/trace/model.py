@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy
 import torch
@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
 import norse.torch as snn
+from norse.compiler.check import check_step
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Node, Operand, Ref, Type
 from norse.compiler.layers import LAYERS
@@ -30,7 +31,7 @@ from norse.compiler.trace.recorder import (
     operand,
     raw_graph,
 )
-from norse.compiler.trace.step import _LOCK, Step, followed, trace_step
+from norse.compiler.trace.step import TRACING, Step, followed, trace_step
 from norse.torch.module.snn import starting_state
 from norse.torch.module.stateful import is_stateful
 
@@ -61,15 +62,17 @@ def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         for name, leaf in zip(names, leaves, strict=True)
     ]
     r_args, r_kwargs = pytree.tree_unflatten(recorded, structure)
-    with _LOCK, recorder.intercepting(), unchanged_modules(root):
+    with TRACING, recorder.intercepting(), unchanged_modules(root):
         result = recorder.call_module(root, r_args, r_kwargs)
     flat, result_structure = pytree.tree_flatten(result, is_leaf=is_recorded)
     outputs = tuple(dict.fromkeys(leaf.node.name for leaf in flat if is_recorded(leaf)))
     if any(isinstance(leaf, torch.Tensor) for leaf in flat):
         raise Unsupported("it returns a tensor that does not come from its input")
-    shapes = {node.name: node.meta["fake"] for node in recorder.graph.nodes if isinstance(node.meta.get("fake"), torch.Tensor)}
-    graph = replace(raw_graph(recorder, ()), outputs=outputs)
-    graph = graph.with_types({name: Type(fake.dtype, tuple(fake.shape)) for name, fake in shapes.items()})
+    fakes = {node.name: node.meta.get("fake") for node in recorder.graph.nodes}
+    types = {
+        name: Type(fake.dtype, tuple(fake.shape)) for name, fake in fakes.items() if isinstance(fake, torch.Tensor)
+    }
+    graph = replace(raw_graph(recorder, ()), outputs=outputs, types=types)
     graph = name_axes(normalise(graph))
     refs = [Ref(leaf.node.name) if is_recorded(leaf) else leaf for leaf in flat]
     return Trace(graph, pytree.tree_unflatten(refs, result_structure), recorder.eager, tuple(recorder.followed))
@@ -157,7 +160,7 @@ class _ModelRecorder(Recorder):
         finally:
             nn.Module.__call__ = original  # type: ignore[method-assign]
 
-    # ---- modules -------------------------------------------------------------------------------------------------------
+    # ---- modules ---------------------------------------------------------------------------------
 
     def call_module(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if id(module) not in self.paths:
@@ -218,9 +221,12 @@ class _ModelRecorder(Recorder):
         leaves = [] if state is None else [operand(leaf) for leaf in pytree.tree_leaves(state, is_leaf=is_recorded)]
         start_attrs = {"of": f"@{path}", "_path": path, "_over_time": self.lifted}
         start_attrs["_given"] = None if state is None else pytree.tree_structure(state, is_leaf=is_recorded)
-        starts = self._emit("initial_state", (operand(x), *leaves), start_attrs, tuple(given), wishes=_field_names(first))
-        tick = x.fake[0] if own_time and x.fake.shape[0] else (x.fake.new_zeros(x.fake.shape[1:]) if own_time else x.fake)
+        starts = self._emit(
+            "initial_state", (operand(x), *leaves), start_attrs, tuple(given), wishes=_field_names(first)
+        )
+        tick = first_tick(x.fake) if own_time else x.fake
         step, arguments = trace_neuron(module, tick, first)
+        check_step(step, module.activation, arguments)
         inputs: list[Operand] = []
         for argument, leaf in step.inputs:
             if argument == 0:
@@ -229,18 +235,17 @@ class _ModelRecorder(Recorder):
                 inputs.append(operand(starts[leaf]))
             else:
                 inputs.append(Ref(self._parameter(module, path, arguments, argument, leaf)))
-        shapes = dict(zip(step.graph.inputs, (_plain_type(arguments_leaf(arguments, a, k)) for a, k in step.inputs), strict=True))
-        for _ in range(2):  # the state's own shape may grow in the first tick
-            infer_nodes(step.graph.nodes, shapes)
-            after = dict(zip(_state_inputs(step), (shapes[name] for name in step.graph.outputs[1:]), strict=True))
-            shapes.update(after)
+        shapes = _types_of_a_tick(step, arguments)
         over_time = own_time or self.lifted
         length = x.fake.shape[:1] if own_time else ()
         with self.mode:
-            results = [torch.empty((*length, *shapes[n].axes), dtype=shapes[n].dtype) for n in step.graph.outputs]
+            sizes = ((shapes[name].dtype, cast(tuple[int, ...], shapes[name].axes)) for name in step.graph.outputs)
+            results = [torch.empty((*length, *size), dtype=dtype) for dtype, size in sizes]
         spikes = tuple(shapes[name].spike for name in step.graph.outputs)
         attrs = {"_path": path, "_step": step, "_over_time": over_time, "_own_time": own_time, "_spikes": spikes}
-        z, *states = self._emit(type(module).__name__, tuple(inputs), attrs, tuple(results), wishes=("z", *_field_names(first)))
+        z, *states = self._emit(
+            type(module).__name__, tuple(inputs), attrs, tuple(results), wishes=("z", *_field_names(first))
+        )
         if own_time and not getattr(module, "record_states", False):
             states = [self._last(leaf) for leaf in states]
         return z, pytree.tree_unflatten(states, structure)
@@ -254,7 +259,7 @@ class _ModelRecorder(Recorder):
         sequence, state = args[0] if isinstance(args[0], tuple) else (args[0], None)
         inner = module.lifted_module
         fake = sequence.fake
-        tick = self._emit("enter", (operand(sequence),), {}, (fake[0] if fake.shape[0] else fake.new_zeros(fake.shape[1:]),))[0]
+        tick = self._emit("enter", (operand(sequence),), {}, (first_tick(fake),))[0]
         self.lifted = True
         try:
             result = inner(tick, state) if is_stateful(inner) else inner(tick)
@@ -306,7 +311,7 @@ class _ModelRecorder(Recorder):
             path = self.paths[id(module)]
             raise Unsupported(f"what {path} returns can't be told without running it: {error}") from error
 
-    # ---- nodes ---------------------------------------------------------------------------------------------------------
+    # ---- nodes -----------------------------------------------------------------------------------
 
     def _emit(
         self,
@@ -339,7 +344,9 @@ class _ModelRecorder(Recorder):
         if (path, name) not in self.parameters:
             full = f"{path}.{name}" if path else name
             fake = self.mode.from_tensor(value.detach())
-            (made,) = self._emit("parameter", (), {"path": full, "_path": path, **attrs}, (fake,), (name.split(".")[-1],))
+            (made,) = self._emit(
+                "parameter", (), {"path": full, "_path": path, **attrs}, (fake,), (name.split(".")[-1],)
+            )
             self.parameters[path, name] = made
         return str(self.parameters[path, name].node.name)
 
@@ -371,6 +378,11 @@ def trace_neuron(module: Any, tick: torch.Tensor, state: Any) -> tuple[Step, tup
     arguments = (tick, state, *weights, module.p, module.dt)
     step = trace_step(module.activation, arguments)
     return replace(step, graph=normalise(step.graph)), arguments
+
+
+def first_tick(sequence: torch.Tensor) -> torch.Tensor:
+    """[T, ...] -> [...], of zeros where there are no ticks."""
+    return sequence[0] if sequence.shape[0] else sequence.new_zeros(sequence.shape[1:])
 
 
 def arguments_leaf(arguments: tuple[Any, ...], argument: int, leaf: int) -> torch.Tensor:
@@ -409,15 +421,19 @@ def _input_and_state(module: Any, input_tensor: Any = None, state: Any = None) -
 
 def _field_names(state: Any) -> tuple[str, ...]:
     paths = pytree.tree_flatten_with_path(state)[0]
-    return tuple(str(getattr(path[-1], "name", getattr(path[-1], "key", "state"))) if path else "state" for path, _ in paths)
+    last = (path[-1] if path else None for path, _ in paths)
+    return tuple(str(getattr(key, "name", None) or getattr(key, "key", "state")) for key in last)
 
 
-def _state_inputs(step: Step) -> list[str]:
-    return [name for name, (argument, _) in zip(step.graph.inputs, step.inputs, strict=True) if argument == 1]
-
-
-def _plain_type(tensor: torch.Tensor) -> Type:
-    return Type(tensor.dtype, tuple(tensor.shape))
+def _types_of_a_tick(step: Step, arguments: tuple[Any, ...]) -> dict[str, Type]:
+    """Types of the step's values, with sizes for axes, once its state has the shape that a tick gives it."""
+    tensors = (arguments_leaf(arguments, argument, leaf) for argument, leaf in step.inputs)
+    types = {n: Type(x.dtype, tuple(x.shape)) for n, x in zip(step.graph.inputs, tensors, strict=True)}
+    states = [n for n, (argument, _) in zip(step.graph.inputs, step.inputs, strict=True) if argument == 1]
+    for _ in range(2):
+        infer_nodes(step.graph.nodes, types)
+        types.update(zip(states, [types[name] for name in step.graph.outputs[1:]], strict=True))
+    return types
 
 
 def _tensor_paths(root: nn.Module) -> dict[int, tuple[str, str]]:

@@ -14,9 +14,7 @@ from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Node, Operand, Ref
 
 # What is fixed by the guard, so that reading it gives a constant of the trace.
-_CONSTANT_ATTRIBUTES = frozenset(
-    {"dtype", "device", "ndim", "layout", "is_sparse", "is_cuda", "is_meta", "is_quantized", "is_nested", "requires_grad"}
-)
+_CONSTANT_ATTRIBUTES = frozenset({"dtype", "device", "ndim", "layout", "is_sparse", "is_cuda"})
 _IN_PLACE = frozenset(
     getattr(operator, name) for name in dir(operator) if name[0] == "i" and hasattr(operator, name[1:])
 ) | {operator.setitem, operator.delitem}
@@ -40,7 +38,7 @@ class Recorded(fx.Proxy):
 
     def __iter__(self) -> Iterator[Any]:
         if isinstance(self.fake, tuple | list):
-            return iter([self[index] for index in range(len(self.fake))])
+            return iter([operator.getitem(self, index) for index in range(len(self.fake))])  # type: ignore[call-overload]
         raise Unsupported("it iterates over a tensor")
 
     def __len__(self) -> int:
@@ -77,7 +75,7 @@ class Recorder(fx.proxy.GraphAppendingTracer):
 
     def create_arg(self, a: Any) -> Any:
         if isinstance(a, torch.Tensor):
-            raise Unsupported("it uses a tensor that is not one of its arguments (pass it through p, or make it a parameter)")
+            raise Unsupported("it uses a tensor that is not one of its arguments (pass it in p, or as a parameter)")
         return super().create_arg(a)
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **options: Any) -> Any:

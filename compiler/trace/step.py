@@ -8,6 +8,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,10 +18,13 @@ from torch.utils import _pytree as pytree
 
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Node, Ref
-from norse.compiler.trace.recorder import Recorder, any_recorded, intercepted_functions, is_recorded, raw_graph
+from norse.compiler.trace.recorder import Recorder, intercepted_functions, is_recorded, raw_graph
 
-# Interception replaces a method of torch for the time of a trace.
-_LOCK = threading.RLock()
+# Files whose lines are not what the user wants to hear of.
+_NOT_THE_USERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent.parent))
+
+# Tracing replaces methods of torch for its time: one trace at a time.
+TRACING = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def trace_step(activation: Callable[..., Any], arguments: tuple[Any, ...], state
     inputs: list[tuple[int, int]] = []
     seen = [0] * len(arguments)
     for path, leaf in flat:
-        argument = path[0].idx
+        argument = path[0].idx  # type: ignore[attr-defined]
         seen[argument] += 1
         if isinstance(leaf, torch.Tensor):
             inputs.append((argument, seen[argument] - 1))
@@ -51,7 +55,7 @@ def trace_step(activation: Callable[..., Any], arguments: tuple[Any, ...], state
             raise Unsupported("its parameters p are a module (use a NamedTuple)")
         else:
             recorded.append(leaf)
-    with _LOCK, intercepted_functions(lambda cls, args: _custom(recorder, cls, args)):
+    with TRACING, intercepted_functions(lambda cls, args: _custom(recorder, cls, args)):
         result = followed(activation, *pytree.tree_unflatten(recorded, structure))
     if not isinstance(result, tuple) or len(result) != 2:
         raise Unsupported("its step does not return (output, state)")
@@ -68,8 +72,8 @@ def followed(function: Callable[..., Any], *args: Any) -> Any:
     try:
         return function(*args)
     except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)
-        line = next((f for f in reversed(frame) if "/torch/" not in f.filename and "/compiler/" not in f.filename), frame[-1])
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((frame for frame in reversed(frames) if not frame.filename.startswith(_NOT_THE_USERS)), frames[-1])
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Unsupported(f"{reason} ({line.filename}:{line.lineno})") from error
 
@@ -83,7 +87,7 @@ def _name(argument: int, path: tuple[Any, ...]) -> str:
     return wish
 
 
-# ---- custom derivatives ----------------------------------------------------------------------------------------------
+# ---- custom derivatives --------------------------------------------------------------------------
 
 
 class _RecordingContext(SimpleNamespace):
@@ -111,7 +115,10 @@ class _RecordingContext(SimpleNamespace):
 def _custom(recorder: Recorder, cls: Any, args: tuple[Any, ...]) -> Any:
     """One `custom` node: the function's forward, and its backward as its derivative, each a graph."""
     inner = Recorder(recorder.mode)
-    inputs = [inner.placeholder(f"x{k}", arg.node.meta["fake"]) if is_recorded(arg) else arg for k, arg in enumerate(args)]
+    inputs = [
+        inner.placeholder(f"x{place}", arg.node.meta["fake"]) if is_recorded(arg) else arg
+        for place, arg in enumerate(args)
+    ]
     context = _RecordingContext(needs_input_grad=tuple(is_recorded(arg) for arg in args))
     if cls.setup_context is not torch.autograd.Function.setup_context:
         output = cls.forward(*inputs)
@@ -151,6 +158,3 @@ def _custom(recorder: Recorder, cls: Any, args: tuple[Any, ...]) -> Any:
     for result in results[1:]:
         result.node.meta["ir"] = None  # an output of the same node
     return tuple(results) if isinstance(output, tuple) else results[0]
-
-
-__all__ = ["Step", "any_recorded", "followed", "trace_step"]
