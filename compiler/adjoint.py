@@ -88,7 +88,9 @@ def differentiate(tick: Graph, wanted: Collection[str]) -> Adjoint:
     needed = [*ticks.values(), *(w.gradient for w in weights)]
     inputs = (*tick.inputs, *(r.value for r in tick.registers), *seeds.values())
     graph = Graph(inputs, tuple(builder.nodes), tuple(dict.fromkeys(needed)), tuple(registers))
-    keep = [*graph.outputs, *sums.values(), *(a for v, a in adjoints.items() if _initial(tick, v) in wanted)]
+    activities = (weight.activity for weight in weights)
+    keep = [*graph.outputs, *activities, *sums.values()]
+    keep += (a for v, a in adjoints.items() if _initial(tick, v) in wanted)
     pruned = eliminate_dead_code(replace(graph, outputs=tuple(dict.fromkeys(keep))))
     graph = replace(pruned, outputs=graph.outputs)
     return Adjoint(graph, ticks, sums, {_initial(tick, v): a for v, a in adjoints.items()}, tuple(weights))
