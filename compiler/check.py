@@ -76,7 +76,7 @@ def _gradient(adjoint: Adjoint, name: str, like: Tensor, values: dict[str, Any])
     for weight in adjoint.weights:
         if weight.weight == name:
             total = total + values[weight.gradient].flatten(0, -2).t() @ values[weight.activity].flatten(0, -2)
-    return total
+    return total.to(like.dtype)  # of a parameter that was promoted
 
 
 def _concrete(leaf: Tensor, free: bool, salt: int) -> Tensor:
