@@ -5,5 +5,9 @@ class CompileError(RuntimeError):
     """`norse.compile` was asked for something that it can't do (with `fullgraph=True`: something must stay eager)."""
 
 
+class InputError(ValueError):
+    """What the user passed can't go into a layer; the message names the layer, what it expects and what came."""
+
+
 class Unsupported(Exception):
     """A part of the model can't be compiled; the message says why. It's caught, and that part stays eager."""

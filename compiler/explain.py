@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from norse.compiler.backend import Backend
 from norse.compiler.ir import Graph, Node
 from norse.compiler.passes.batch_time import BATCHED, STEPPED
 from norse.compiler.passes.fuse_loops import LOOP
@@ -26,12 +25,9 @@ def print_network(trace: Trace, ticks: Graph) -> str:
     return print_graph(trace.graph, notes)
 
 
-def generated_code(steps: Sequence[Runs], backend: Backend | None) -> str:
+def generated_code(steps: Sequence[Runs]) -> str:
     """The text of all kernels; empty where torch runs everything."""
-    texts = []
-    for loop in loops(steps):
-        if backend is not None:
-            texts += [backend.source(program, loop.title) for program in loop.programs.values()]
+    texts = [backend.source(program, loop.title) for loop in loops(steps) for backend, program in loop.built]
     return "\n".join(dict.fromkeys(texts))
 
 

@@ -1,6 +1,8 @@
 """The compiled model: a module that looks like the model, traces it at the first call, and runs the schedule."""
 
+import functools
 import warnings
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from norse.compiler.errors import CompileError, Unsupported
+from norse.compiler.errors import CompileError, InputError, Unsupported
 from norse.compiler.explain import explain, generated_code
 from norse.compiler.guard import Guard, call_key
 from norse.compiler.ir import Graph, Ref
@@ -46,6 +48,22 @@ class Variant:
         )
 
 
+def _forward(compiled: "weakref.ref[CompiledModule]", *args: Any, **kwargs: Any) -> Any:
+    module = compiled()
+    assert module is not None
+    return module.run(*args, **kwargs)
+
+
+def _traced(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], exact: bool) -> Trace:
+    """The trace, or the reason why there's none: whatever torch can't simulate may still run."""
+    try:
+        return trace_model(model, args, kwargs, exact)
+    except (Unsupported, InputError):
+        raise
+    except Exception as error:
+        raise Unsupported(f"tracing failed: {type(error).__name__}: {error}") from error
+
+
 class CompiledModule(nn.Module):
     """What `norse.compile` returns. Parameters, buffers and submodules are the model's own, under the same names.
 
@@ -57,23 +75,34 @@ class CompiledModule(nn.Module):
         # The very dictionaries of the model: what is replaced in one is replaced in the other.
         self._parameters, self._buffers, self._modules = model._parameters, model._buffers, model._modules
         self.__dict__.update(_model=model, _options=options, _fullgraph=fullgraph, _variants={}, _last=None)
-        self.training = model.training
+        self._bind()
+
+    def _bind(self) -> None:
+        """`forward` with the model's own signature, by which containers tell that a module takes a state."""
+        self.__dict__["forward"] = functools.wraps(self.model.forward)(functools.partial(_forward, weakref.ref(self)))
 
     @property
     def model(self) -> nn.Module:
         """The model as it was given: plain eager PyTorch."""
         return self.__dict__["_model"]  # type: ignore[no-any-return]
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        self.model.training = self.training
+    @property  # type: ignore[override]
+    def training(self) -> bool:
+        """The model's own flag, whichever of the two was switched."""
+        return self.model.training
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        if "_model" in self.__dict__:
+            self.model.training = mode
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's forward, compiled."""
+        if torch._C._functorch.maybe_current_level() is not None:  # vmap and grad transform eager's operations
+            return self.model(*args, **kwargs)
         variant = self._variant(args, kwargs)
         self.__dict__["_last"] = variant
         return variant.run(self.model, args, kwargs)
-
-    def train(self, mode: bool = True) -> "CompiledModule":
-        super().train(mode)
-        self.model.train(mode)
-        return self
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -82,7 +111,13 @@ class CompiledModule(nn.Module):
             return getattr(self.model, name)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_variants": {}, "_last": None}  # compiled again where it's loaded
+        state = {**self.__dict__, "_variants": {}, "_last": None}  # compiled again where it's loaded
+        del state["forward"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._bind()
 
     def extra_repr(self) -> str:
         return f"compiled {type(self.model).__name__}"
@@ -102,7 +137,7 @@ class CompiledModule(nn.Module):
     @property
     def code(self) -> str:
         """The generated text of every kernel that was built so far."""
-        return generated_code(self._traced().steps, self.__dict__["_options"].backend)
+        return generated_code(self._traced().steps)
 
     def explain(self) -> str:
         """Per layer: one native loop, all ticks at once, tick by tick or eager, and why."""
@@ -144,7 +179,7 @@ class CompiledModule(nn.Module):
     def _compiled(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
         model, options = self.model, self.__dict__["_options"]
         try:
-            trace = trace_model(model, args, kwargs)
+            trace = _traced(model, args, kwargs, options.exact)
             modules = dict(model.named_modules())
             ticks = run_pipeline(trace.graph, options.exact)
             steps = make_schedule(ticks, modules, options)

@@ -17,12 +17,11 @@ from norse.compiler.steps.torch_nodes import TorchStep
 
 @dataclass(frozen=True)
 class Options:
-    """How the user wants it: which backend makes loops, and whether bits must be eager's throughout."""
+    """How the user wants it: the backends that may make loops, and whether bits must be eager's throughout."""
 
-    backend: Backend | None
+    backends: tuple[Backend, ...]
     exact: bool = False
     fast_math: bool = False
-    reason: str = ""  # why there is no backend
 
 
 def make_schedule(graph: Graph, modules: Mapping[str, nn.Module], options: Options) -> list[Runs]:
@@ -62,8 +61,7 @@ class _Scheduler:
         return self._loop_step(tick, region)
 
     def _loop_step(self, tick: Tick, region: str) -> LoopStep:
-        o = self.options
-        return LoopStep(region, tick, o.backend, o.exact, o.fast_math, o.reason)
+        return LoopStep(region, tick, self.options.backends, self.options.exact, self.options.fast_math)
 
     def _stepped(self, nodes: Sequence[Node], region: str) -> SteppedStep:
         """Synapses cut the tick into native pieces, whose registers are inputs and outputs of one tick."""

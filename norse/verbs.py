@@ -30,12 +30,12 @@ def compile(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"norse.compile: argument model: expects a torch.nn.Module, got {type(model).__name__}")
-    return CompiledModule(model, Options(_backend(backend), exact, fast_math), fullgraph)
+    return CompiledModule(model, Options(_backends(backend), exact, fast_math), fullgraph)
 
 
-def _backend(name: str) -> Backend | None:
+def _backends(name: str) -> tuple[Backend, ...]:
     if name in ("auto", "cpu"):
-        return CpuBackend()
+        return (CpuBackend(),)
     if name == "torch":
-        return None
+        return ()
     raise ValueError(f"norse.compile: argument backend: expects auto, cpu, cuda or torch, got {name!r}")

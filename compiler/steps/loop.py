@@ -42,20 +42,20 @@ class LoopStep:
 
     title: str
     tick: Tick
-    backend: Backend | None
+    backends: tuple[Backend, ...]
     exact: bool = False
     fast_math: bool = False
     reason: str = ""  # why torch runs it, if it does
-    programs: dict[Any, RegionProgram] = field(default_factory=dict)
+    built: list[tuple[Backend, RegionProgram]] = field(default_factory=list)
     _layouts: dict[Any, Layout | str] = field(default_factory=dict)
     _regions: dict[Any, Region] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         inexact = sorted({n.op for n in self.tick.graph.nodes if n.op in OPS and not OPS[n.op].exact})
-        if self.backend is None:
-            self.reason = self.reason or "backend='torch'"
+        if not self.backends:
+            self.reason = "backend='torch'"
         elif self.exact and inexact:
-            self.backend, self.reason = None, f"exact=True: {', '.join(inexact)} differ from torch's in the last bits"
+            self._give_up(f"exact=True: {', '.join(inexact)} differ from torch's in the last bits")
 
     def run(self, values: Values) -> None:
         """Reads the tick's inputs and initial states, makes its outputs and `final <register>` for every register."""
@@ -67,10 +67,11 @@ class LoopStep:
         layout = self._layout(tensors, initial)
         if isinstance(layout, str):
             self.reason = layout
-        native = isinstance(layout, Layout) and self.backend is not None
-        outputs, final = (
-            self._native(layout, tensors, initial) if native else self._with_torch(layout, tensors, initial)  # type: ignore[arg-type]
-        )
+        backend = self._backend(tensors[self.tick.varying[0]].device)
+        if isinstance(layout, Layout) and backend is not None:
+            outputs, final = self._native(backend, layout, tensors, initial)
+        else:
+            outputs, final = self._with_torch(tensors, initial)
         for name, output in zip(graph.outputs, outputs, strict=True):
             values[outer[name]] = output if self.tick.over_time else output.squeeze(0)
         values.update({f"final {outer[r.value]}": state for r, state in zip(graph.registers, final, strict=True)})
@@ -90,8 +91,14 @@ class LoopStep:
 
     # ---- native ----------------------------------------------------------------------------------
 
+    def _backend(self, device: torch.device) -> Backend | None:
+        return next((backend for backend in self.backends if backend.device == device.type), None)
+
+    def _give_up(self, reason: str) -> None:
+        self.backends, self.reason = (), reason
+
     def _native(
-        self, layout: Layout, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]
+        self, backend: Backend, layout: Layout, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
         graph = self.tick.graph
         length = tensors[self.tick.varying[0]].shape[0]
@@ -102,9 +109,9 @@ class LoopStep:
         varying = set(self.tick.varying)
         given = [layout.tick(x) if n in varying else layout.fixed(x, layout.kinds[n]) for n, x in tensors.items()]
         states = [layout.state(x if name in wanted else x.detach()) for name, x in initial.items()]
-        region = self._region(layout, tensors, wanted)
+        region = self._region(backend, layout, wanted)
         if region is None:
-            return self._with_torch(layout, tensors, initial)
+            return self._with_torch(tensors, initial)
         results = region([*given, *states], (length, layout.samples, layout.neurons))
         outputs = [x.reshape(length, *layout.shape) for x in results[: len(graph.outputs)]]
         final = results[len(graph.outputs) : len(graph.outputs) + len(graph.registers)]
@@ -119,20 +126,19 @@ class LoopStep:
         others = frozenset(wanted - self.tick.fallback)
         return others or frozenset(wanted)
 
-    def _region(self, layout: Layout, tensors: Mapping[str, Tensor], wanted: frozenset[str]) -> Region | None:
-        ranks = tuple((name, type_.dtype, bool(type_.tick_axes)) for name, type_ in layout.graph.types.items())
-        key = (tuple(layout.kinds.items()), ranks, wanted)
+    def _region(self, backend: Backend, layout: Layout, wanted: frozenset[str]) -> Region | None:
+        types = tuple((name, type_.dtype, bool(type_.tick_axes)) for name, type_ in layout.graph.types.items())
+        key = (backend.name, tuple(layout.kinds.items()), types, wanted)
         if key not in self._regions:
             try:
                 program = lower_region(layout.graph, layout.kinds, wanted, self.fast_math)
-                assert self.backend is not None
-                self._regions[key] = self.backend.prepare(program, self.title)
-                self.programs[key] = program
+                self._regions[key] = backend.prepare(program, self.title)
+                self.built.append((backend, program))
             except Unsupported as why:
-                self.backend, self.reason = None, str(why)
+                self._give_up(str(why))
                 return None
             except BackendUnavailable as why:
-                self.backend, self.reason = None, str(why)
+                self._give_up(str(why))
                 warn_once(f"norse.compile runs its loops with torch, tick by tick: {why}")
                 return None
         return self._regions[key]
@@ -140,7 +146,7 @@ class LoopStep:
     # ---- torch -----------------------------------------------------------------------------------
 
     def _with_torch(
-        self, layout: Any, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]
+        self, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Eager's operations, tick by tick."""
         graph, varying = self.tick.graph, set(self.tick.varying)

@@ -9,6 +9,7 @@ from torch.utils import _pytree as pytree
 
 from norse.compiler.interpret import run_node, value_of
 from norse.compiler.ir import Node, Operand, Ref
+from norse.compiler.layers import check_layer_input
 from norse.compiler.ops import OPS
 from norse.torch.module.snn import starting_state
 
@@ -51,7 +52,10 @@ class TorchStep:
             x = x[0] if x.shape[0] else x.new_zeros(x.shape[1:])
         structure = node.attrs["_given"]
         state = None if structure is None else pytree.tree_unflatten(leaves, structure)
-        return pytree.tree_leaves(starting_state(module, x, state))
+        try:
+            return pytree.tree_leaves(starting_state(module, x, state))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f'norse.compile: layer "{node.attrs["_path"]}": {error}') from error
 
     def _eager(self, node: Node, values: Values) -> list[Any]:
         leaves = list(node.attrs["_leaves"])
@@ -64,6 +68,7 @@ class TorchStep:
     def _layer(self, node: Node, values: Values) -> Any:
         layer, row = self._modules[node.attrs["_path"]], node.attrs["_row"]
         x = value_of(node.inputs[0], values)
+        check_layer_input(layer, node.attrs["_path"], x[0] if node.attrs["_over_time"] and x.shape[0] else x)
         if not node.attrs["_over_time"]:
             return layer(x)
         if self._exact or not row.per_sample(layer) or x.shape[0] == 0:

@@ -19,7 +19,7 @@ import norse.torch as snn
 from norse.compiler.check import check_step
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Node, Operand, Ref, Type
-from norse.compiler.layers import LAYERS
+from norse.compiler.layers import LAYERS, check_layer_input
 from norse.compiler.passes.infer_types import infer_nodes
 from norse.compiler.passes.name_axes import name_axes
 from norse.compiler.passes.normalise import normalise
@@ -52,9 +52,9 @@ class Trace:
     followed: tuple[str, ...]  # modules whose forward was run through while tracing
 
 
-def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
+def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], exact: bool = False) -> Trace:
     """The graph of `root(*args, **kwargs)`. Raises Unsupported where not even an eager root can stand in a graph."""
-    recorder = _ModelRecorder(root)
+    recorder = _ModelRecorder(root, exact)
     names = _argument_names(root, args, kwargs)
     leaves, structure = pytree.tree_flatten((args, kwargs))
     recorded = [
@@ -129,9 +129,9 @@ def _python_random() -> Any:
 
 
 class _ModelRecorder(Recorder):
-    def __init__(self, root: nn.Module) -> None:
+    def __init__(self, root: nn.Module, exact: bool) -> None:
         super().__init__(FakeTensorMode(allow_non_fake_inputs=True))
-        self.root = root
+        self.exact = exact
         self.paths = {id(module): path for path, module in root.named_modules()}
         self.tensors = _tensor_paths(root)
         self.parameters: dict[tuple[str, str], Any] = {}
@@ -184,7 +184,7 @@ class _ModelRecorder(Recorder):
         return self._opaque(module, path, args, kwargs)
 
     def _handler(self, module: nn.Module) -> Callable[..., Any]:
-        if isinstance(module, _NEURONS):
+        if is_neuron(module):
             return self._neuron
         if type(module) in LAYERS:
             return self._layer
@@ -204,6 +204,11 @@ class _ModelRecorder(Recorder):
         if len(args) != 1 or kwargs:
             raise Unsupported(f"{type(layer).__name__} is called with more than one argument")
         row = LAYERS[type(layer)]
+        if not is_recorded(args[0]) or not isinstance(args[0].fake, torch.Tensor):
+            raise Unsupported(f"{type(layer).__name__} is called with something else than a tensor")
+        if self.exact and self.lifted and row.random and layer.training:
+            raise Unsupported("exact=True: it draws random numbers at every tick")
+        check_layer_input(layer, path, args[0].fake)
         attrs = {"layer": f"@{path}", "_path": path, "_row": row, "_over_time": self.lifted}
         fake = self._run_fake(layer, args, kwargs)
         return self._emit(type(layer).__name__, (operand(args[0]),), attrs, (fake,), (type(layer).__name__.lower(),))[0]
@@ -387,6 +392,11 @@ def first_tick(sequence: torch.Tensor) -> torch.Tensor:
 
 def arguments_leaf(arguments: tuple[Any, ...], argument: int, leaf: int) -> torch.Tensor:
     return pytree.tree_leaves(arguments[argument])[leaf]  # type: ignore[no-any-return]
+
+
+def is_neuron(module: nn.Module) -> bool:
+    """Whether it is called as the library's neurons are: a subclass with a forward of its own is the user's module."""
+    return any(type(module).forward is neuron.forward for neuron in _NEURONS)
 
 
 def untraceable(module: nn.Module) -> str | None:

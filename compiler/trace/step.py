@@ -16,7 +16,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
-from norse.compiler.errors import Unsupported
+from norse.compiler.errors import InputError, Unsupported
 from norse.compiler.ir import Graph, Node, Ref
 from norse.compiler.trace.recorder import Recorder, intercepted_functions, is_recorded, raw_graph
 
@@ -71,6 +71,8 @@ def followed(function: Callable[..., Any], *args: Any) -> Any:
     """Calls the function with recorded values; whatever goes wrong is a reason not to compile it, with the line."""
     try:
         return function(*args)
+    except InputError:
+        raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         line = next((frame for frame in reversed(frames) if not frame.filename.startswith(_NOT_THE_USERS)), frames[-1])
