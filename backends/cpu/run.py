@@ -8,39 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from norse.backends.c_family.call import VERSION, Buffer, Call
 from norse.backends.cpu.build import load
 from norse.backends.cpu.emit import emit_cpp, scratch_rows
 from norse.compiler.region import Kernel, Kind
 
-_VERSION = 1  # NORSE_KERNEL_VERSION
 _NEURONS = 1024  # a tile's neurons: a handful of rows of float stay in L1
 _WORTH_A_THREAD = 1 << 15  # values; below, waking threads costs more than the work
-
-
-class _Buffer(ctypes.Structure):
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("tick_stride", ctypes.c_int64),
-        ("sample_stride", ctypes.c_int64),
-        ("neuron_stride", ctypes.c_int64),
-        ("storage", ctypes.c_int32),
-        ("element_size", ctypes.c_int32),
-    )
-
-
-class _Call(ctypes.Structure):
-    _fields_ = (
-        ("version", ctypes.c_int32),
-        ("buffer_count", ctypes.c_int32),
-        ("buffers", ctypes.c_void_p),
-        ("tick_begin", ctypes.c_int64),
-        ("tick_end", ctypes.c_int64),
-        ("sample_begin", ctypes.c_int64),
-        ("sample_end", ctypes.c_int64),
-        ("neuron_begin", ctypes.c_int64),
-        ("neuron_end", ctypes.c_int64),
-        ("scratch", ctypes.c_void_p),
-    )
 
 
 @cache
@@ -111,9 +85,9 @@ class Executable:
         tensors_in_order = [*given, *first, *outputs, *final]
         if not self.kernel.mixes_neurons and all(_one_row(x) for x in tensors_in_order):
             b, n = 1, b * n  # nothing distinguishes samples from neurons
-        buffers = (_Buffer * len(tensors_in_order))(*(_buffer(x) for x in tensors_in_order))
+        buffers = (Buffer * len(tensors_in_order))(*(_buffer(x) for x in tensors_in_order))
         begin, end = ticks or (0, t)
-        call = _Call(_VERSION, len(buffers), ctypes.addressof(buffers), begin, end, 0, b, 0, n, None)
+        call = Call(VERSION, len(buffers), ctypes.addressof(buffers), begin, end, 0, b, 0, n, None)
         status = _driver().norse_run(
             self._function,
             ctypes.addressof(call),
@@ -144,14 +118,14 @@ def _one_row(tensor: Tensor) -> bool:
     return tensor.is_contiguous() or tensor.ndim == 0
 
 
-def _buffer(tensor: Tensor) -> _Buffer:
+def _buffer(tensor: Tensor) -> Buffer:
     size = tensor.element_size()
     strides = [stride * size for stride in tensor.stride()]
     if tensor.ndim == 3:
         tick, sample, _ = strides
     else:
         tick, sample = 0, strides[0] if tensor.ndim == 2 else 0
-    return _Buffer(tensor.data_ptr(), tick, sample, size, 0, size)
+    return Buffer(tensor.data_ptr(), tick, sample, size, 0, size)
 
 
 def translation_unit(forward: Kernel, backward: Kernel | None, title: str) -> str:
