@@ -42,25 +42,27 @@ class Adjoint:
 def differentiate(tick: Graph, wanted: Collection[str]) -> Adjoint:
     """The adjoint of a typed tick. `wanted`: the inputs and registers' initial values whose gradient is asked for."""
     builder = Builder((*tick.inputs, *(register.value for register in tick.registers)))
-    flat, renamed = expand_custom_into(builder, tick)
+    # Gradients belong to the tick's own values: in the builder, values that are computed alike are one, but the output
+    # of a custom and of plain arithmetic that computes the same have different derivatives.
+    values = expand_custom_into(builder, tick)
     gradients: dict[str, Any] = {}
     seeds = {name: f"grad_{name}" for name in tick.outputs}
     for name, seed in seeds.items():
-        _add(gradients, renamed.get(name, name), builder.expression(Ref(builder.names.fresh(seed))))
+        _add(gradients, name, builder.expression(Ref(builder.names.fresh(seed))))
     adjoints: dict[str, str] = {}
     for register in tick.registers:
         if not tick.types[register.value].dtype.is_floating_point:
             continue
         adjoints[register.value] = builder.names.fresh(f"adjoint_{register.value}")
-        _add(gradients, renamed.get(register.next, register.next), builder.expression(Ref(adjoints[register.value])))
+        _add(gradients, register.next, builder.expression(Ref(adjoints[register.value])))
 
-    active = _active(flat, tick, wanted)
+    active = _active(tick, wanted)
     weights: list[WeightGradient] = []
-    for node in reversed(flat):
+    for node in reversed(tick.nodes):
         grads = [gradients.get(name) for name in node.outputs]
         if not active.intersection(node.outputs) or all(g is None for g in grads):
             continue
-        for operand, gradient in zip(node.inputs, _operand_gradients(builder, node, grads), strict=False):
+        for operand, gradient in zip(node.inputs, _operand_gradients(values, builder, node, grads), strict=False):
             if gradient is None or not isinstance(operand, Ref) or operand.name not in active:
                 continue
             if isinstance(gradient, _Outer):
@@ -115,26 +117,27 @@ class _Outer:
     activity: str
 
 
-def _operand_gradients(builder: Builder, node: Node, grads: list[Any]) -> list[Any]:
+def _operand_gradients(values: Mapping[str, Any], builder: Builder, node: Node, grads: list[Any]) -> list[Any]:
+    operands = [values[operand.name] if isinstance(operand, Ref) else operand for operand in node.inputs]
+    outputs = [values[name] for name in node.outputs]
     if node.op == "custom":
-        return _custom_gradients(builder, node, grads)
+        return _custom_gradients(builder, node, grads, operands, outputs)
     row = OPS[node.op]
-    operands = [builder.expression(operand) for operand in node.inputs]
     if row.synapse:
         g, x, weight = grads[0], operands[0], operands[1]
         back = builder.emit("linear", g, builder.emit("transpose", weight))
         return [back, _Outer(g.ref.name, x.ref.name), g]
     if row.derivative is None:
         return [None] * len(operands)
-    return list(row.derivative(grads[0], builder.expression(Ref(node.output)), *operands))
+    return list(row.derivative(grads[0], outputs[0], *operands))
 
 
-def _custom_gradients(builder: Builder, node: Node, grads: list[Any]) -> list[Any]:
+def _custom_gradients(
+    builder: Builder, node: Node, grads: list[Any], operands: list[Any], outputs: list[Any]
+) -> list[Any]:
     """The function's own backward, inlined. A gradient that nobody gives is zero."""
     backward: Graph = node.attrs["_backward"]
-    outputs = [builder.expression(Ref(name)) for name in node.outputs]
     given = [out.full_like(0) if g is None else g for g, out in zip(grads, outputs, strict=True)]
-    operands = [builder.expression(operand) for operand in node.inputs]
     values = dict(zip(backward.inputs, [*operands, *given], strict=True))
     emit_graph(builder, backward, values)
     found = iter(backward.outputs)
@@ -159,28 +162,21 @@ def emit_graph(builder: Builder, graph: Graph, values: dict[str, Any], wishes: M
             values[node.output] = builder.emit(node.op, *operands, wish=wishes.get(node.output, node.output))
 
 
-def expand_custom_into(builder: Builder, tick: Graph) -> tuple[list[Node], dict[str, str]]:
+def expand_custom_into(builder: Builder, tick: Graph) -> dict[str, Expression]:
     """Writes the forward into the builder with what customs compute spelt out, so that their backward finds it.
 
-    Returns the forward's nodes as they were (customs whole, for differentiation), with the builder's names, and what
-    each old name became.
+    Returns what each of the tick's values is in the builder.
     """
-    values: dict[str, Any] = {name: Ref(name) for name in (*tick.inputs, *(r.value for r in tick.registers))}
-    made: dict[str, Ref] = {}
-    flat = []
-    for node in tick.nodes:
-        operands = tuple(substitute(operand, made) for operand in node.inputs)
-        emit_graph(builder, replace(tick, nodes=(node,)), values)
-        made.update({name: values[name].ref for name in node.outputs})
-        outputs = tuple(made[name].name for name in node.outputs)
-        flat.append(replace(node, inputs=operands, outputs=outputs))
-    return flat, {name: ref.name for name, ref in made.items()}
+    starts = (*tick.inputs, *(r.value for r in tick.registers))
+    values: dict[str, Any] = {name: builder.expression(Ref(name)) for name in starts}
+    emit_graph(builder, tick, values)
+    return values
 
 
-def _active(nodes: list[Node], tick: Graph, wanted: Collection[str]) -> set[str]:
+def _active(tick: Graph, wanted: Collection[str]) -> set[str]:
     """Values that a wanted gradient flows through: those that depend on what is wanted, or on any register."""
     active = set(wanted) | {r.value for r in tick.registers if tick.types[r.value].dtype.is_floating_point}
-    for node in nodes:
+    for node in tick.nodes:
         if node.op != "detach" and active.intersection(node.uses):
             active.update(node.outputs)
     return active

@@ -114,7 +114,7 @@ def lower_region(
 def _expanded(tick: Graph) -> Graph:
     """The tick in rows of the op table alone: what `custom` nodes compute is spelt out."""
     builder = Builder((*tick.inputs, *(register.value for register in tick.registers)))
-    _, renamed = expand_custom_into(builder, tick)
+    renamed = {name: value.ref.name for name, value in expand_custom_into(builder, tick).items()}
     registers = tuple(replace(r, next=renamed.get(r.next, r.next)) for r in tick.registers)
     outputs = tuple(renamed.get(name, name) for name in tick.outputs)
     graph = replace(tick, nodes=tuple(builder.nodes), registers=registers, outputs=outputs)
