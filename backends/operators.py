@@ -63,13 +63,13 @@ class BuiltRegion:
         tensors.update(zip(outputs, results, strict=False))
         tensors.update(zip(program.saved, saved, strict=True))
         for name, grad, result in zip(outputs, grads, results, strict=False):
-            tensors[f"grad_{name}"] = torch.zeros((), dtype=result.dtype).expand(sizes) if grad is None else grad
+            tensors[f"grad_{name}"] = result.new_zeros(()).expand(sizes) if grad is None else grad
         finals = dict(zip((r.value for r in registers), grads[len(outputs) :], strict=False))
         states = {adjoint: register for register, adjoint in self._adjoints().items()}
         for register in self._backward.kernel.graph.registers:
             dtype = self._backward.kernel.dtype(register.value)
             grad = finals.get(states.get(register.value, ""))
-            tensors[register.initial] = inputs[0].new_zeros((b, n), dtype=dtype) if grad is None else grad
+            tensors[register.initial] = _row_of(inputs).new_zeros((b, n), dtype=dtype) if grad is None else grad
         ticks, last = self._backward.run(tensors, sizes)
         by_name = dict(zip(self._backward.kernel.graph.outputs, ticks, strict=True))
         by_name.update(zip((r.value for r in self._backward.kernel.graph.registers), last, strict=True))
@@ -98,29 +98,33 @@ class BuiltRegion:
         return {r.value: f"adjoint_{r.value}" for r in self.program.forward.graph.registers}
 
 
-_REGIONS: dict[str, BuiltRegion] = {}
-_REBUILDERS: list[Callable[[str], BuiltRegion | None]] = []
+_REGIONS: dict[tuple[str, str], BuiltRegion] = {}  # by key and torch's device type
+_REBUILDERS: dict[str, Callable[[str], BuiltRegion | None]] = {}
 
 
-def register_region(region: BuiltRegion) -> None:
-    _REGIONS[region.program.key] = region
+def register_region(region: BuiltRegion, device: str) -> None:
+    _REGIONS[region.program.key, device] = region
 
 
-def register_rebuilder(rebuild: Callable[[str], BuiltRegion | None]) -> None:
+def register_rebuilder(rebuild: Callable[[str], BuiltRegion | None], device: str) -> None:
     """A backend's way to build a region from its key in a process that has not traced it."""
-    _REBUILDERS.append(rebuild)
+    _REBUILDERS[device] = rebuild
 
 
-def region_of(key: str) -> BuiltRegion:
-    if key not in _REGIONS:
-        for rebuild in _REBUILDERS:
-            region = rebuild(key)
-            if region is not None:
-                _REGIONS[key] = region
-                break
-        else:
-            raise RuntimeError(f"norse::region: no region {key!r} in this process or in the cache")
-    return _REGIONS[key]
+def region_of(key: str, inputs: Sequence[Tensor]) -> BuiltRegion:
+    """The region for the device that the inputs are on."""
+    device = _row_of(inputs).device.type
+    if (key, device) not in _REGIONS:
+        region = _REBUILDERS[device](key) if device in _REBUILDERS else None
+        if region is None:
+            raise RuntimeError(f"norse::region: no region {key!r} for {device} in this process or in the cache")
+        _REGIONS[key, device] = region
+    return _REGIONS[key, device]
+
+
+def _row_of(inputs: Sequence[Tensor]) -> Tensor:
+    """An input on the region's device: numbers may be elsewhere."""
+    return next(tensor for tensor in inputs if tensor.ndim)
 
 
 def call(region: BuiltRegion, inputs: Sequence[Tensor], sizes: Sizes) -> list[Tensor]:
@@ -174,20 +178,21 @@ def _sizes(flags: Sequence[int]) -> Sizes:
 
 @torch.library.impl("norse::region", ("cpu", "cuda"))  # type: ignore[untyped-decorator]
 def _region(inputs: list[Tensor], key: str, flags: list[int]) -> list[Tensor]:
-    return region_of(key).forward(inputs, _sizes(flags))
+    return region_of(key, inputs).forward(inputs, _sizes(flags))
 
 
 @torch.library.register_fake("norse::region")
 def _region_fake(inputs: list[Tensor], key: str, flags: list[int]) -> list[Tensor]:
-    program = region_of(key).program
+    program = region_of(key, inputs).program
     kernel = program.forward
     t, b, n = flags
+    row = _row_of(inputs)
 
     def over_time(name: str) -> Tensor:
-        return inputs[0].new_empty((t, b, n), dtype=kernel.dtype(name))
+        return row.new_empty((t, b, n), dtype=kernel.dtype(name))
 
     outputs = [over_time(name) for name in kernel.graph.outputs]
-    states = [inputs[0].new_empty((b, n), dtype=kernel.dtype(r.value)) for r in kernel.graph.registers]
+    states = [row.new_empty((b, n), dtype=kernel.dtype(r.value)) for r in kernel.graph.registers]
     count = len(program.outputs)
     return [*outputs[:count], *states, *outputs[count:]]
 
@@ -196,7 +201,7 @@ def _region_fake(inputs: list[Tensor], key: str, flags: list[int]) -> list[Tenso
 def _region_backward(
     grads: list[Tensor], inputs: list[Tensor], results: list[Tensor], key: str, flags: list[int]
 ) -> list[Tensor]:
-    found = region_of(key).backward(grads, inputs, results, _sizes(flags))
+    found = region_of(key, inputs).backward(grads, inputs, results, _sizes(flags))
     return [gradient for gradient in found if gradient is not None]
 
 
@@ -204,7 +209,7 @@ def _region_backward(
 def _region_backward_fake(
     grads: list[Tensor], inputs: list[Tensor], results: list[Tensor], key: str, flags: list[int]
 ) -> list[Tensor]:
-    program = region_of(key).program
+    program = region_of(key, inputs).program
     return [
         torch.empty_like(x) for name, x in zip(program.inputs, inputs, strict=True) if _differentiable(program, name)
     ]
@@ -222,8 +227,8 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
 
 
 def _differentiate(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, None, None]:
-    program = region_of(ctx.key).program
     inputs, results = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+    program = region_of(ctx.key, inputs).program
     count = len(results) - len(program.saved)
     given = [torch.zeros_like(r) if g is None else g for g, r in zip(grads[:count], results[:count], strict=True)]
     found = iter(torch.ops.norse.region_backward(given, list(inputs), list(results), ctx.key, ctx.flags))

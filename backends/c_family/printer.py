@@ -20,14 +20,16 @@ C_TYPES: Mapping[torch.dtype, str] = {torch.float32: "float", torch.float64: "do
 _RESERVED = frozenset(
     """auto bool break case char const continue default do double else enum extern float for goto if inline int long
     register restrict return short signed sizeof static struct switch template this typedef typename union unsigned void
-    volatile while class new delete operator and or not xor call count tick sample neuron""".split()  # noqa: SIM905
+    volatile while class new delete operator and or not xor call count tick sample neuron
+    given buffers place""".split()  # noqa: SIM905
 )
 
 
 def identifier(name: str) -> str:
     """A C identifier for a value: its own name where that is one."""
     name = re.sub(r"\W", "_", name)
-    return f"{name}_" if name in _RESERVED or name[0].isdigit() or name.endswith("_row") else name
+    taken = name in _RESERVED or name[0].isdigit() or name.endswith(("_row", "_held"))
+    return f"{name}_" if taken else name
 
 
 def c_type(graph: Graph, name: str) -> str:

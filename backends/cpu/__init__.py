@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from norse.backends.cpu.build import BUILDS, cache_directory, keep_text, load
+from norse.backends.cpu.build import BUILDS, cache_directory, keep, load
 from norse.backends.cpu.run import Executable, translation_unit
 from norse.backends.operators import BuiltRegion, call, register_rebuilder, register_region
 from norse.compiler.backend import Region
@@ -19,8 +19,8 @@ class CpuBackend:
 
     def prepare(self, program: RegionProgram, title: str) -> Region:
         region = _build(program, title)
-        register_region(region)
-        keep_text(f"{program.key}.json", to_json(program))
+        register_region(region, self.device)
+        keep(f"{program.key}.json", to_json(program).encode())
         return partial(call, region)
 
     def source(self, program: RegionProgram, title: str) -> str:
@@ -38,4 +38,4 @@ def _rebuild(key: str) -> BuiltRegion | None:
     return _build(from_json(path.read_text()), key) if path.exists() else None
 
 
-register_rebuilder(_rebuild)
+register_rebuilder(_rebuild, CpuBackend.device)

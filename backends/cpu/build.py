@@ -96,12 +96,12 @@ def cache_directory() -> Path:
     return directory
 
 
-def keep_text(name: str, text: str) -> None:
-    """Puts a text into the cache unless it's there: whole, or not at all."""
+def keep(name: str, content: bytes) -> None:
+    """Puts a file into the cache unless it's there: whole, or not at all."""
     path = cache_directory() / name
     if not path.exists():
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            file.write(text)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(content)
         Path(file.name).replace(path)
 
 

@@ -1,0 +1,5 @@
+// NVRTC has no standard headers: this is <cstdint> for it, as far as kernels use it.
+#pragma once
+
+typedef int int32_t;
+typedef long long int64_t;
