@@ -92,7 +92,12 @@ class LoopStep:
     # ---- native ----------------------------------------------------------------------------------
 
     def _backend(self, device: torch.device) -> Backend | None:
-        return next((backend for backend in self.backends if backend.device == device.type), None)
+        for backend in self.backends:
+            if backend.device == device.type:
+                return backend
+        if self.backends:
+            self.reason = f"no backend for tensors on {device.type}"
+        return None
 
     def _give_up(self, reason: str) -> None:
         self.backends, self.reason = (), reason
