@@ -26,7 +26,7 @@ def norse() -> None:
 
 @app.command()
 def demo(
-    epochs: Annotated[int, typer.Option(min=1, help="How often each training sees all digits.")] = 8,
+    epochs: Annotated[int, typer.Option(min=1, help="How often each training sees all digits.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same digits, network and spikes.")] = 0,
     backend: Annotated[Backend, typer.Option(help="The backend of norse.compile.")] = Backend.auto,
     out: Annotated[Path, typer.Option(file_okay=False, help="The folder for digits.png and digits.nir.")] = Path(),

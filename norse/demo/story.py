@@ -21,7 +21,7 @@ from norse.demo.training import Prepare, Run, train
 class Settings:
     """What can be chosen on the command line."""
 
-    epochs: int = 8
+    epochs: int = 5
     seed: int = 0
     backend: str = "auto"
     out: Path = Path()

@@ -15,7 +15,7 @@ from norse.demo.digits import Digits, encode
 from norse.demo.network import SPIKING, network, observed, scores
 
 BATCH = 32
-LEARNING_RATE = 5e-3
+LEARNING_RATE = 1e-2
 
 # Makes what is called like the network: the network itself, or norse.compile(network).
 Prepare = Callable[[torch.nn.Module], Any]
