@@ -144,12 +144,18 @@ def _pow_derivative(g: Any, out: Any, a: Any, b: Any) -> tuple[Any, Any]:
     by_base = None if _is_number(a) else g * (b * a.builder.emit("pow", a, b - 1))
     if _is_number(b):
         return (by_base if b != 0 else None), None
-    by_exponent = g * (out * (math.log(a) if _is_number(a) else a.log()))
+    by_exponent = g * (out * (_log(a) if _is_number(a) else a.log()))
     if _is_number(a):
-        return None, by_exponent
+        return None, (b >= 0).where(0, by_exponent) if a == 0 else by_exponent
     # 0 ** b is 0 for every b > 0; a ** 0 is 1 for every a.
     by_exponent = a.eq(0).where((b >= 0).where(0, by_exponent), by_exponent)
     return b.eq(0).where(0, by_base), by_exponent
+
+
+def _log(number: float) -> float:
+    if number > 0:
+        return math.log(number)
+    return -math.inf if number == 0 else math.nan
 
 
 def _is_number(operand: Any) -> bool:
@@ -178,8 +184,6 @@ _ROWS = (
        (torch.square, "square")),
     Op("reciprocal", torch.reciprocal, arithmetic, lambda g, out, a: (-g * (out * out),), "1 / {0}",
        (torch.reciprocal, "reciprocal")),
-    Op("sqrt", torch.sqrt, arithmetic, lambda g, out, a: (g / (2.0 * out),), "norse_sqrt({0})",
-       (torch.sqrt, "sqrt")),
     Op("relu", torch.relu, arithmetic, lambda g, out, a: ((out > 0).where(g, 0),), "norse_relu({0})",
        (torch.relu, torch.nn.functional.relu, "relu")),
     Op("minimum", torch.minimum, arithmetic, lambda g, out, a, b: (_larger_side(g, b, a), _larger_side(g, a, b)),
@@ -187,7 +191,9 @@ _ROWS = (
     Op("maximum", torch.maximum, arithmetic, lambda g, out, a, b: (_larger_side(g, a, b), _larger_side(g, b, a)),
        "norse_maximum({0}, {1})", (torch.maximum, "maximum")),
     Op("clamp", _clamp, arithmetic, _clamp_derivative, "norse_clamp({0}, {1}, {2})"),
-    # transcendental: libm and torch differ in the last bits
+    # libm and torch differ in the last bits; torch with MKL rounds even sqrt wrongly in some of the elements
+    Op("sqrt", torch.sqrt, arithmetic, lambda g, out, a: (g / (2.0 * out),), "norse_sqrt({0})",
+       (torch.sqrt, "sqrt"), exact=False),
     Op("rsqrt", torch.rsqrt, arithmetic, lambda g, out, a: (g * (-0.5 * (out * out * out)),), "1 / norse_sqrt({0})",
        (torch.rsqrt, "rsqrt"), exact=False),
     Op("exp", torch.exp, arithmetic, lambda g, out, a: (g * out,), "norse_exp({0})",
@@ -223,7 +229,8 @@ _ROWS = (
     Op("where", torch.where, selection, lambda g, out, c, a, b: (None, c.where(g, 0), c.where(0, g)),
        "{0} ? {1} : {2}", (torch.where,)),
     # the same value, seen otherwise
-    Op("cast", lambda x, dtype: x.to(dtype), cast_to, lambda g, out, x, dtype: (g, None), "{0}"),
+    Op("cast", lambda x, dtype: x.to(dtype), cast_to,
+       lambda g, out, x, dtype: (g if dtype.is_floating_point else None, None), "{0}"),
     Op("detach", torch.detach, same, lambda g, out, x: (None,), "{0}", (torch.detach, "detach")),
     Op("identity", torch.clone, same, lambda g, out, x: (g,), "{0}", (torch.clone, "clone", "contiguous")),
     Op("full_like", torch.full_like, filled, lambda g, out, x, value: (None, None), "{1}"),

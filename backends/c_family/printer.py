@@ -81,6 +81,9 @@ def _expression(graph: Graph, node: Node) -> str:
         return literal(node.inputs[1], dtype)
     if node.op == "clamp":
         return _clamp(graph, node, dtype)
+    if node.op == "div" and not isinstance(node.inputs[0], Ref):
+        # `0.1 / x` is `x.reciprocal() * 0.1` in torch
+        return f"(1 / {converted(graph, node.inputs[1], dtype)}) * {literal(node.inputs[0], dtype)}"
     if row.c is None:
         raise TypeError(f"{node.op} is not elementwise")
     if row.result is comparison:
@@ -91,9 +94,10 @@ def _expression(graph: Graph, node: Node) -> str:
 
 
 def _clamp(graph: Graph, node: Node, dtype: torch.dtype) -> str:
-    """torch's clamp: the lower bound first, and NaN stays NaN."""
+    """torch's clamp: the lower bound first, and NaN stays NaN. Of -0 and 0 a number gives way, a tensor does not."""
     text = converted(graph, node.inputs[0], dtype)
     for bound, function in zip(node.inputs[1:], ("norse_maximum", "norse_minimum"), strict=True):
         if bound is not None:
-            text = f"{function}({text}, {converted(graph, bound, dtype)})"
+            operands = (text, converted(graph, bound, dtype))
+            text = f"{function}({', '.join(operands if isinstance(bound, Ref) else reversed(operands))})"
     return text

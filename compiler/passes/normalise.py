@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from norse.compiler.ir import Graph, Node, Operand
+from norse.compiler.ir import Graph, Node, Operand, Ref
 from norse.compiler.ops import OPS, TARGETS
 
 
@@ -56,8 +56,14 @@ def _arity(op: str, positional: tuple[Operand, ...]) -> int:
 # ---- calls whose arguments need to be put in order: each gives (op, *operands), or None for what has no op ---
 
 
+# What torch computes for these exponents when they are numbers.
+_POWERS = {2: "square", 0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}
+
+
 def _pow(x: Operand, exponent: Operand) -> tuple[Any, ...]:
-    return ("square", x) if exponent == 2 and not isinstance(exponent, bool) else ("pow", x, exponent)
+    if isinstance(exponent, int | float) and not isinstance(exponent, bool) and isinstance(x, Ref):
+        return (_POWERS[exponent], x) if exponent in _POWERS else ("pow", x, exponent)
+    return "pow", x, exponent
 
 
 def _clamp(input: Operand, min: Operand = None, max: Operand = None) -> tuple[Any, ...]:
