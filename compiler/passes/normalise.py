@@ -1,13 +1,13 @@
 """Normalise: what the user called (`torch.mul`, `*`, `.mul`) becomes an op of the table; all else stays `call`."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from norse.compiler.ir import Graph, Node, Operand, Ref
+from norse.compiler.ir import Graph, Node, Operand
 from norse.compiler.ops import OPS, TARGETS
 
 
@@ -57,13 +57,11 @@ def _arity(op: str, positional: tuple[Operand, ...]) -> int:
 
 
 # What torch computes for these exponents when they are numbers.
-_POWERS = {2: "square", 0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}
+_POWERS: Mapping[Any, str] = {2: "square", 0.5: "sqrt", -0.5: "rsqrt", -1: "reciprocal"}
 
 
 def _pow(x: Operand, exponent: Operand) -> tuple[Any, ...]:
-    if isinstance(exponent, int | float) and not isinstance(exponent, bool) and isinstance(x, Ref):
-        return (_POWERS[exponent], x) if exponent in _POWERS else ("pow", x, exponent)
-    return "pow", x, exponent
+    return (_POWERS[exponent], x) if exponent in _POWERS else ("pow", x, exponent)
 
 
 def _clamp(input: Operand, min: Operand = None, max: Operand = None) -> tuple[Any, ...]:
