@@ -101,3 +101,11 @@ def test_operands_given_by_keyword_find_their_places() -> None:
           return %clamp, %linear
         }
     """)
+
+
+def test_the_powers_that_torch_computes_otherwise_have_ops_of_their_own() -> None:
+    def step(x: Tensor, v: Tensor, p: None, dt: float) -> tuple[Tensor, Tensor]:
+        return x**2 + x**0.5 + x.pow(-0.5) + torch.pow(x, -1.0) + x**3 + 2**x, v
+
+    ops = [node.op for node in normalise(traced(step)).nodes if node.op != "add"]
+    assert ops == ["square", "sqrt", "rsqrt", "reciprocal", "pow", "pow"]
