@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from norse.verbs import compile as compile
+    from norse.verbs import from_nir as from_nir
+    from norse.verbs import to_nir as to_nir
 
 __version__ = "2.0.0.dev0"
-__all__ = ["compile"]
+__all__ = ["compile", "from_nir", "to_nir"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,14 +1,19 @@
 """The public verbs, where the library, the compiler and the backends come together."""
 
-from typing import Literal
+import os
+from typing import TYPE_CHECKING, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
+from norse.backends import nir_export
 from norse.backends.cpu import CpuBackend
 from norse.backends.cuda import CudaBackend
 from norse.compiler.backend import Backend
 from norse.compiler.module import CompiledModule
 from norse.compiler.schedule import Options
+
+if TYPE_CHECKING:
+    import nir
 
 BackendName = Literal["auto", "cpu", "cuda", "torch"]
 
@@ -75,3 +80,93 @@ def compile(
         raise ValueError(f"norse.compile: argument backend: expects one of {', '.join(_BACKENDS)}, got {backend!r}")
     backends = tuple(kind() for kind in _BACKENDS[backend])
     return CompiledModule(model, Options(backends, exact, fast_math), fullgraph)
+
+
+def to_nir(
+    model: nn.Module,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    example_input: Tensor | None = None,
+    dt: float | None = None,
+    time_scaling_factor: float = 1.0,
+) -> "nir.NIRGraph":
+    """Writes a spiking model in NIR, the exchange format of neuromorphic tools.
+
+    The model is traced as `compile` traces it, so cells, layers over time, chains, `Lift` and modules of your own can
+    be written, if all that they do can be said in NIR: linear layers, convolutions, average and sum pooling,
+    flattening, and LI, LIBox, LIF, LIFBox and IAF neurons, recurrent ones too. Nothing is approximated: what NIR can't
+    say is refused. What a consumer has to compute to get the same spikes is derived in `docs/nir.md`.
+
+    Source: J. E. Pedersen et al., "Neuromorphic intermediate representation: a unified instruction set for
+    interoperable brain-inspired computing", Nature Communications 15, 8122 (2024).
+
+    Args:
+        model: any module of those. Dropout must be in eval mode.
+        path: the file to write; None means none. An old file is replaced only when the new one is complete.
+        example_input: [T, B, ...] for layers over time, [B, ...] for cells, of any values; it tells the shapes. Not
+            needed if the first layer is linear or recurrent.
+        dt: time step in s, for a model whose neurons don't depend on it; it must agree with others'.
+        time_scaling_factor: the model's unit of time in s, if it is another (0.001 for rates in 1/ms).
+
+    Returns:
+        The graph.
+
+    Raises:
+        TypeError: if model is no module.
+        ValueError: if NIR can't say what a layer does, or a weight or parameter is NaN or infinite, or a time constant
+            is not positive; the message names the layer.
+        OSError: if the file can't be written.
+
+    Example:
+        >>> import torch, norse, norse.torch as snn
+        >>> graph = norse.to_nir(snn.SequentialState(torch.nn.Linear(3, 4), snn.LIF(), torch.nn.Linear(4, 2), snn.LI()))
+        >>> [(name, type(node).__name__) for name, node in graph.nodes.items()][1:-1]
+        [('0', 'Affine'), ('1', 'CubaLIF'), ('2', 'Affine'), ('3', 'CubaLI')]
+    """
+    return nir_export.to_nir(model, path, example_input=example_input, dt=dt, time_scaling_factor=time_scaling_factor)
+
+
+def from_nir(
+    path_or_graph: "str | os.PathLike[str] | nir.NIRGraph",
+    *,
+    dt: float | None = None,
+    reset: Literal["zero", "subtract"] = "zero",
+) -> nn.Module:
+    """Reads a network in NIR, the exchange format of neuromorphic tools, as a torch module.
+
+    A chain becomes a `SequentialState` of this library's cells and torch's layers, and neurons that a linear layer
+    feeds back to themselves a recurrent cell; another graph becomes a module that runs it, in which the edge that
+    closes a cycle takes one tick. `Lift` makes it a network over time, which compiles. A file that `to_nir` wrote
+    gives the same spikes, bit for bit.
+
+    A file is data: nothing in it is run. Small faults of other writers are repaired, with a warning.
+
+    Source: as `to_nir`.
+
+    Args:
+        path_or_graph: a file, or a nir.NIRGraph.
+        dt: time step in s; None means that of the file, or 0.001 (with a warning) if it says none.
+        reset: whether a spike sets the membrane to v_reset ("zero", as NIR defines it) or lowers it by the threshold
+            ("subtract", as some tools mean it).
+
+    Returns:
+        A module of one tick: `forward(x, state=None)` gives (output, state), with x [B, ...].
+
+    Raises:
+        TypeError: if path_or_graph is neither.
+        ValueError: if it is no NIR graph, or one that can't be run; the message names the node.
+        OSError: if there is no such file, or it is no HDF5 file, or damaged.
+
+    Example:
+        >>> import torch, norse, norse.torch as snn
+        >>> graph = norse.to_nir(snn.LIFRecurrent(3, 4))
+        >>> cell = norse.from_nir(graph)
+        >>> cell
+        SequentialState(
+          (lifrecurrent): LIFRecurrentCell(
+        ...
+        >>> z, state = snn.Lift(cell)(torch.ones(100, 8, 3))
+        >>> z.shape
+        torch.Size([100, 8, 4])
+    """
+    return nir_export.from_nir(path_or_graph, dt=dt, reset=reset)

@@ -1,0 +1,302 @@
+"""`from_nir`: a NIR graph as a torch module of one tick."""
+
+import os
+import warnings
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import networkx
+import nir
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import norse.torch as snn
+from norse.backends.nir_export.arrays import finite, tensor
+from norse.backends.nir_export.cycles import Edge
+from norse.backends.nir_export.diagram import Diagram, read_diagram, repaired, shape_of
+from norse.backends.nir_export.file import read_file
+from norse.backends.nir_export.graph_module import GraphModule, attribute_name
+from norse.backends.nir_export.layers import BY_PRIMITIVE as LAYERS
+from norse.backends.nir_export.neurons import BY_PRIMITIVE as NEURONS
+from norse.backends.nir_export.neurons import ReadNeuron, read_neuron, shortest_time
+from norse.backends.nir_export.scale import Scale
+from norse.torch.module.stateful import is_stateful
+
+DEFAULT_DT = 0.001
+_RESETS = ("zero", "subtract")
+
+
+def from_nir(path_or_graph: str | os.PathLike[str] | Any, *, dt: float | None = None, reset: str = "zero") -> nn.Module:
+    """The graph in a file, or a nir.NIRGraph, as a module of one tick. See `norse.from_nir`."""
+    if reset not in _RESETS:
+        raise ValueError(f"norse.from_nir: argument reset: expects {' or '.join(_RESETS)}, got {reset!r}")
+    if dt is not None and not (dt > 0 and np.isfinite(dt)):
+        raise ValueError(f"norse.from_nir: argument dt: expects a time step in s above 0, got {dt}")
+    if isinstance(path_or_graph, str | os.PathLike):
+        graph, where = read_file(path_or_graph), f"norse.from_nir: {os.fspath(path_or_graph)}: "
+    elif isinstance(path_or_graph, nir.NIRGraph):
+        graph, where = path_or_graph, "norse.from_nir: "
+    else:
+        got = type(path_or_graph).__name__
+        raise TypeError(f"norse.from_nir: argument path_or_graph: expects a path or a nir.NIRGraph, got {got}")
+    try:
+        diagram = read_diagram(graph)
+        return _Reader(diagram, _time_step(diagram, dt), reset).module()
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from error
+
+
+def _time_step(diagram: Diagram, given: float | None) -> float:
+    """The argument, or what the file says, or a guess that is said aloud if it matters."""
+    shortest = min((shortest_time(node) for node in diagram.nodes.values()), default=float("inf"))
+    dt, known = given, diagram.metadata.get("dt")
+    if (
+        dt is None
+        and known is not None
+        and np.ndim(known) == 0
+        and np.isreal(known)
+        and 0 < float(known) < float("inf")
+    ):
+        dt = float(known)
+    if dt is None:
+        dt = DEFAULT_DT
+        if np.isfinite(shortest):
+            warnings.warn(
+                f"norse.from_nir: the file does not say its time step; dt={dt} s is assumed, pass dt= for another",
+                stacklevel=3,
+            )
+    if 0 < shortest < dt:
+        warnings.warn(
+            f"norse.from_nir: dt={dt} s is longer than the shortest time constant, {shortest:.3g} s; forward Euler "
+            "overshoots there",
+            stacklevel=3,
+        )
+    return dt
+
+
+@dataclass
+class _Reader:
+    diagram: Diagram
+    dt: float
+    reset: str
+    modules: dict[str, nn.Module] = field(default_factory=dict)
+    edges: list[Edge] = field(default_factory=list)
+    delayed: set[Edge] = field(default_factory=set)
+    neurons: dict[str, ReadNeuron] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # what each node gives, of one sample
+
+    def module(self) -> nn.Module:
+        (source,) = self.diagram.of(nir.Input)
+        sinks = self.diagram.of(nir.Output)
+        self.edges, self.delayed = list(self.diagram.edges), set(self.diagram.delayed)
+        for name, node in self.diagram.nodes.items():
+            if not isinstance(node, nir.Input | nir.Output):
+                self._named(name, node)
+        for name in list(self.neurons):
+            self._recur(name)
+        order = self._order(source, sinks)
+        self._check_shapes(source, sinks, order)
+        if not self.delayed and self._is_chain(source, sinks):
+            taken: OrderedDict[str, nn.Module] = OrderedDict()
+            for name in order:
+                taken[attribute_name(name, taken)] = self.modules[name]
+            return snn.SequentialState(taken)
+        outputs = {sink: ["" if a == source else a for a, b in self.edges if b == sink] for sink in sinks}
+        edges = [("" if a == source else a, b) for a, b in self.edges if b not in sinks]
+        shapes = {edge: self.shapes[edge[0]] for edge in edges if edge in self.delayed}
+        return GraphModule({name: self.modules[name] for name in order}, edges, shapes, outputs)
+
+    def _named(self, name: str, node: Any) -> None:
+        """The module of a node, behind a Scale of its own if its input is to be multiplied."""
+        try:
+            if type(node) not in NEURONS:
+                self.modules[name] = LAYERS[type(node)].read(node)
+                return
+            neuron = self.neurons[name] = read_neuron(node, self.dt, self.reset)
+        except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise ValueError(f"node {name!r} ({type(node).__name__}): {error}") from error
+        self.modules[name] = neuron.cell(self.dt, self.reset)
+        if neuron.gain is not None:
+            self._insert_before(name, f"{name}_scale", Scale(neuron.gain))
+
+    def _insert_before(self, name: str, wish: str, module: nn.Module) -> None:
+        new = wish
+        while new in self.diagram.nodes or new in self.modules:
+            new += "_"
+        self.modules[new] = module
+        self.delayed = {(a, new if b == name else b) for a, b in self.delayed}
+        self.edges = [(a, new if b == name else b) for a, b in self.edges] + [(new, name)]
+
+    # ---- recurrence --------------------------------------------------------------------------------------------------
+
+    def _recur(self, name: str) -> None:
+        """Neurons that a Linear or Affine feeds back to themselves become one recurrent cell."""
+        neuron = self.neurons[name]
+        entry = name
+        if neuron.gain is not None:
+            (entry,) = self._before(name)
+        loops = [a for a in self._before(entry) if self._before(a) == [name] and self._after(a) == [entry]]
+        loops = [a for a in loops if self._is_linear(a) and (name, a) in self.delayed]
+        others = [a for a in self._before(entry) if a not in loops]
+        if len(loops) != 1 or not others or not neuron.can_recur(self.reset):
+            return
+        (loop,) = loops
+        w_rec, b_rec = self._affine(loop)
+        if w_rec.shape != (*neuron.shape, *neuron.shape):
+            return
+        first = (
+            others[0] if len(others) == 1 and self._is_linear(others[0]) and self._after(others[0]) == [entry] else ""
+        )
+        first = "" if any(edge in self.delayed for edge in self.edges if first in edge) else first
+        if b_rec is not None and not first:
+            return  # its bias has no place in a recurrent cell
+        gain = torch.ones(()) if neuron.gain is None else neuron.gain
+        w_in: Tensor = torch.eye(*neuron.shape, dtype=w_rec.dtype)
+        removed = {loop}
+        if first:
+            weight, bias = self._affine(first)
+            if weight.shape[0] != neuron.shape[0]:
+                return
+            if bias is None and b_rec is None:
+                w_in = nn.Parameter(_scaled(weight, neuron.gain))
+                removed.add(first)
+            elif b_rec is not None:
+                layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+                layer.weight, total = nn.Parameter(weight), b_rec if bias is None else bias + b_rec
+                layer.bias = nn.Parameter(total)
+                self.modules[first] = layer
+        if not isinstance(w_in, nn.Parameter) and neuron.gain is not None:
+            w_in = w_in * gain  # columns of a unit matrix: one neuron each
+        if entry != name:
+            removed.add(entry)
+        self.modules[name] = neuron.recurrent_cell(w_in, nn.Parameter(_scaled(w_rec, neuron.gain)), self.dt)
+        sources = self._before(first) if first in removed else others
+        at = min(self.edges.index((a, entry)) for a in others)
+        kept = [(a, b) for a, b in self.edges if a not in removed and b not in removed and b != name]
+        self.edges = [*kept[:at], *((a, name) for a in sources), *kept[at:]]
+        self.delayed = {(a, b) for a, b in self.delayed if (a, b) in set(self.edges)}
+        for part in removed:
+            del self.modules[part]
+
+    def _is_linear(self, name: str) -> bool:
+        return isinstance(self.diagram.nodes.get(name), nir.Linear | nir.Affine)
+
+    def _affine(self, name: str) -> tuple[Tensor, Tensor | None]:
+        """Weights, and the bias unless it is 0."""
+        node = self.diagram.nodes[name]
+        bias = tensor(finite(node.bias, "bias")) if isinstance(node, nir.Affine) else None
+        return tensor(finite(node.weight, "weight")), bias if bias is not None and bias.any() else None
+
+    def _before(self, name: str) -> list[str]:
+        return [source for source, target in self.edges if target == name]
+
+    def _after(self, name: str) -> list[str]:
+        return [target for source, target in self.edges if source == name]
+
+    # ---- order and shapes --------------------------------------------------------------------------------------------
+
+    def _order(self, source: str, sinks: list[str]) -> list[str]:
+        forward: networkx.DiGraph = networkx.DiGraph()
+        forward.add_nodes_from([source, *self.modules, *sinks])
+        forward.add_edges_from(edge for edge in self.edges if edge not in self.delayed)
+        order = list(networkx.lexicographical_topological_sort(forward, key=str))
+        return [name for name in order if name in self.modules]
+
+    def _is_chain(self, source: str, sinks: list[str]) -> bool:
+        single = all(len(self._before(name)) == len(self._after(name)) == 1 for name in self.modules)
+        return single and len(sinks) == 1 and len(self._after(source)) == len(self._before(sinks[0])) == 1
+
+    def _check_shapes(self, source: str, sinks: list[str], order: list[str]) -> None:
+        """Runs one tick of one sample, node by node, and compares with what the nodes say."""
+        try:
+            self.shapes[source] = shape_of(self.diagram.nodes[source])
+        except ValueError as error:
+            raise ValueError(f"node {source!r} (Input): {error}") from error
+        for name in order:
+            shape = self._incoming(name)
+            self._repair_flatten(name, shape)
+            self._compare(name, shape)
+            self.shapes[name] = self._run(name, shape)
+        for a, b in self.delayed:
+            if self.shapes[a] != self._incoming(b):
+                raise ValueError(
+                    f"node {b!r}: expected shape {list(self._incoming(b))}, got {list(self.shapes[a])} from {a!r}"
+                )
+        for sink in sinks:
+            shape = self._incoming(sink)
+            try:
+                said = shape_of(self.diagram.nodes[sink])
+            except ValueError:
+                said = ()
+            if said != shape:
+                repaired(f"node {sink!r} (Output): it says shape {list(said)}, what comes in has {list(shape)}; taken")
+
+    def _incoming(self, name: str) -> tuple[int, ...]:
+        sources = [a for a in self._before(name) if (a, name) not in self.delayed]
+        shapes = {self.shapes[a] for a in sources}
+        if not sources:  # fed by the last tick only
+            shapes = {self.shapes[a] for a in self._before(name) if a in self.shapes} or {self._said(name)}
+        if len(shapes) != 1:
+            got = ", ".join(f"{list(self.shapes[a])} from {a!r}" for a in sources)
+            raise ValueError(f"node {name!r}: expected one shape to add up, got {got}")
+        return next(iter(shapes))
+
+    def _said(self, name: str) -> tuple[int, ...]:
+        neuron = self.neurons.get(name)
+        weight = getattr(self.modules[name], "weight", None)
+        if neuron is None and weight is None:
+            raise ValueError(f"node {name!r}: expected an input that does not only come from the last tick")
+        return neuron.shape if neuron is not None else (weight.shape[1],)  # type: ignore[union-attr]
+
+    def _compare(self, name: str, shape: tuple[int, ...]) -> None:
+        """A neuron's parameters must not make it larger, or say another size, than its input."""
+        neuron = self.neurons.get(name)
+        if neuron is None or hasattr(self.modules[name], "input_weights") or neuron.shape == shape:
+            return
+        node = self.diagram.nodes[name]
+        if int(np.prod(neuron.shape)) != 1:
+            raise ValueError(
+                f"node {name!r} ({type(node).__name__}): expected parameters of its input's shape {list(shape)}, "
+                f"got {list(neuron.shape)}"
+            )
+        repaired(
+            f"node {name!r} ({type(node).__name__}): its parameters have shape {list(neuron.shape)}, what comes in "
+            f"has {list(shape)}; taken for all neurons"
+        )
+
+    def _repair_flatten(self, name: str, shape: tuple[int, ...]) -> None:
+        """Some writers count the batch among a Flatten's dimensions, though its shape has none."""
+        layer = self.modules[name]
+        after = [self.diagram.nodes.get(target) for target in self._after(name)]
+        sizes = {node.weight.shape[1] for node in after if isinstance(node, nir.Linear | nir.Affine)}
+        if (
+            isinstance(layer, nn.Flatten)
+            and sizes == {int(np.prod(shape))}
+            and (layer.start_dim, layer.end_dim) == (2, -1)
+        ):
+            repaired(f"node {name!r} (Flatten): start_dim=1 leaves {shape[0]} rows for a Linear of all; taken as 0")
+            self.modules[name] = nn.Flatten()
+
+    def _run(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        module = self.modules[name]
+        tensors = (*module.parameters(), *module.buffers())
+        dtype = next((t.dtype for t in tensors if t.dim() > 1), torch.float32)
+        x = torch.zeros(1, *shape, dtype=dtype)
+        try:
+            with torch.no_grad():
+                result = module(x)
+        except (RuntimeError, ValueError, IndexError) as error:
+            kind = type(self.diagram.nodes.get(name, module)).__name__
+            raise ValueError(
+                f"node {name!r} ({kind}): it can't take samples of shape {list(shape)}: {error}"
+            ) from error
+        return tuple((result[0] if is_stateful(module) else result).shape[1:])
+
+
+def _scaled(weight: Tensor, gain: Tensor | None) -> Tensor:
+    """Rows of weights, one a neuron, times the neurons' gain."""
+    if gain is None:
+        return weight
+    return weight * (gain if gain.dim() == 0 else gain[:, None])

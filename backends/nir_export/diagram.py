@@ -1,0 +1,121 @@
+"""A NIR graph as it is read: one level, checked, each node with its neighbours."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import nir
+import numpy as np
+
+from norse.backends.nir_export.cycles import Edge, delayed_edges
+from norse.backends.nir_export.layers import BY_PRIMITIVE as LAYERS
+from norse.backends.nir_export.neurons import BY_PRIMITIVE as NEURONS
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """Nodes and edges of a graph whose subgraphs were put in its place, and which edges carry the last tick's value."""
+
+    nodes: Mapping[str, Any]
+    edges: tuple[Edge, ...]
+    delayed: frozenset[Edge]
+    metadata: Mapping[str, Any]
+
+    def before(self, name: str) -> list[str]:
+        return [source for source, target in self.edges if target == name]
+
+    def after(self, name: str) -> list[str]:
+        return [target for source, target in self.edges if source == name]
+
+    def of(self, primitive: Any) -> list[str]:
+        return [name for name, node in self.nodes.items() if isinstance(node, primitive)]
+
+
+def read_diagram(graph: Any) -> Diagram:
+    """Raises ValueError, with the node's name, where the graph is none that a network can be made of."""
+    nodes, edges = _flattened(graph, "")
+    for name, node in nodes.items():
+        if not isinstance(node, nir.Input | nir.Output) and type(node) not in NEURONS and type(node) not in LAYERS:
+            known = ", ".join(sorted(kind.__name__ for kind in (*NEURONS, *LAYERS)))
+            raise ValueError(f"node {name!r}: expected one of {known}, got {type(node).__name__}")
+    repeated = sorted({edge for edge in edges if edges.count(edge) > 1})
+    if repeated:
+        raise ValueError(f"edge {repeated[0][0]!r} -> {repeated[0][1]!r}: expected each edge once, got it again")
+    inputs = [name for name, node in nodes.items() if isinstance(node, nir.Input)]
+    outputs = [name for name, node in nodes.items() if isinstance(node, nir.Output)]
+    if len(inputs) != 1:
+        raise ValueError(f"expected one Input node, got {inputs or 'none'}")
+    if not outputs:
+        raise ValueError("expected an Output node, got none")
+    fed = {target for _, target in edges}
+    for name in nodes:
+        if name not in fed and name not in inputs:
+            raise ValueError(f"node {name!r} ({type(nodes[name]).__name__}): expected an edge into it, got none")
+    stateless = frozenset(name for name, node in nodes.items() if type(node) not in NEURONS)
+    metadata = graph.metadata if isinstance(graph.metadata, dict) else {}
+    return Diagram(nodes, tuple(edges), delayed_edges(inputs, edges, stateless), metadata)
+
+
+def _flattened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[Edge]]:
+    """Subgraphs are put in place of their nodes: what enters one goes to where its Input goes."""
+    nodes: dict[str, Any] = {}
+    edges: list[Edge] = []
+    for name, node in graph.nodes.items():
+        if isinstance(node, nir.NIRGraph):
+            inner, inner_edges = _flattened(node, f"{prefix}{name}.")
+            nodes |= inner
+            edges += inner_edges
+        else:
+            nodes[f"{prefix}{name}"] = node
+    for source, target in graph.edges:
+        for end in (source, target):
+            if end not in graph.nodes:
+                raise ValueError(f"edge {source!r} -> {target!r}: there is no node {end!r}")
+        edges.append((_port(graph, source, prefix, nir.Output), _port(graph, target, prefix, nir.Input)))
+    for name, node in graph.nodes.items():
+        if isinstance(node, nir.NIRGraph):
+            for kind in (nir.Input, nir.Output):
+                edges = _without(nodes, edges, _port(graph, name, prefix, kind))
+    return nodes, edges
+
+
+def _port(graph: Any, name: str, prefix: str, kind: Any) -> str:
+    """A node's own name; of a subgraph, that of its Input or Output."""
+    node = graph.nodes[name]
+    if not isinstance(node, nir.NIRGraph):
+        return f"{prefix}{name}"
+    ports = [inner for inner, part in node.nodes.items() if isinstance(part, kind)]
+    if len(ports) != 1:
+        raise ValueError(f"graph {prefix + name!r}: expected one {kind.__name__} node, got {len(ports)}")
+    return f"{prefix}{name}.{ports[0]}"
+
+
+def _without(nodes: dict[str, Any], edges: list[Edge], name: str) -> list[Edge]:
+    """The edges with what goes into a node connected to what it goes to."""
+    del nodes[name]
+    after = [target for source, target in edges if source == name]
+    kept: list[Edge] = []
+    for source, target in edges:
+        if target == name:
+            kept += [(source, further) for further in after]
+        elif source != name:
+            kept.append((source, target))
+    return kept
+
+
+def shape_of(node: Any) -> tuple[int, ...]:
+    """The shape of one sample that an Input or Output node says."""
+    types = node.input_type if isinstance(node, nir.Input) else node.output_type
+    value = next(iter(types.values()), None) if types else None
+    if value is None:
+        raise ValueError("expected a shape, got none")
+    sizes = np.atleast_1d(np.asarray(value))
+    if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or (sizes < 1).any():
+        raise ValueError(f"expected a shape of positive integers, got {value}")
+    return tuple(int(size) for size in sizes)
+
+
+def repaired(what: str) -> None:
+    """Says what was wrong with a file and has been put right."""
+    warnings.warn(f"norse.from_nir: {what}", stacklevel=2)

@@ -1,0 +1,88 @@
+"""NIR files: read with what is wrong told by the node's name, written whole or not at all."""
+
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py  # type: ignore[import-untyped]
+import nir
+
+
+def write_file(graph: Any, path: str | os.PathLike[str]) -> None:
+    """Writes beside the target and renames, so that whatever goes wrong leaves the target as it was."""
+    target = Path(path)
+    part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        nir.write(part, graph)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_file(path: str | os.PathLike[str]) -> Any:
+    """The NIRGraph in a file, with its shapes not yet checked.
+
+    Raises:
+        OSError: if there is no such file, or it can't be read as HDF5.
+        ValueError: if what it holds is no NIR graph; the message names the node.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"norse.from_nir: {path}: no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            content = file.get("node") if "node" in file else None
+            if not isinstance(content, h5py.Group):
+                raise ValueError(f"norse.from_nir: {path}: expected a NIR file with a group called node, found none")
+            tree = _tree(content, str(path))
+    except OSError as error:
+        raise OSError(f"norse.from_nir: {path}: expected a HDF5 file, can't read it: {error}") from error
+    except (RuntimeError, KeyError, RecursionError) as error:
+        raise OSError(f"norse.from_nir: {path}: the file is damaged: {error}") from error
+    return _graph(tree, str(path), "")
+
+
+def _tree(group: Any, path: str) -> dict[str, Any]:
+    """A group as dictionaries and arrays. Links that lead out of it are refused: a file is data of its own."""
+    tree: dict[str, Any] = {}
+    for key in group:
+        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+            raise ValueError(f"norse.from_nir: {path}: {group.name}/{key}: expected data, got a link")
+        item = group[key]
+        if isinstance(item, h5py.Group):
+            tree[key] = _tree(item, path)
+        else:
+            value = item[()]
+            tree[key] = value.decode("utf8", "replace") if isinstance(value, bytes) else value
+    return tree
+
+
+def _graph(tree: Mapping[str, Any], path: str, inside: str) -> Any:
+    where = f"norse.from_nir: {path}: " + (f"graph {inside!r}: " if inside else "")
+    if tree.get("type") != "NIRGraph" or not isinstance(tree.get("nodes"), dict) or "edges" not in tree:
+        raise ValueError(f"{where}expected a NIRGraph with nodes and edges, got {tree.get('type', 'no type')!s}")
+    prefix = f"{inside}." if inside else ""
+    nodes = {}
+    for name, node in tree["nodes"].items():
+        if isinstance(node, dict) and node.get("type") == "NIRGraph":
+            nodes[name] = _graph(node, path, prefix + name)
+        else:
+            nodes[name] = _node(node, f"{where}node {name!r}")
+    try:
+        edges = [tuple(end.decode() if isinstance(end, bytes) else str(end) for end in edge) for edge in tree["edges"]]
+    except TypeError as error:
+        raise ValueError(f"{where}edges: expected pairs of names, got {error}") from error
+    if any(len(edge) != 2 for edge in edges):
+        raise ValueError(f"{where}edges: expected pairs of names, got {edges[0]}")
+    return nir.NIRGraph(nodes, edges, metadata=tree.get("metadata", {}), type_check=False)
+
+
+def _node(tree: Any, where: str) -> Any:
+    kind = tree.get("type") if isinstance(tree, dict) else None
+    if kind not in nir.ir.__all__ or kind in ("NIRNode", "str2NIRNode", "dict2NIRNode"):
+        raise ValueError(f"{where}: expected a NIR primitive, got {kind!r}")
+    try:
+        return nir.dict2NIRNode(dict(tree))
+    except Exception as error:  # what nir's constructors raise: AssertionError, TypeError, KeyError, ...
+        raise ValueError(f"{where} ({kind}): {error or type(error).__name__}") from error

@@ -1,0 +1,189 @@
+"""The neuron table: which step of the library is which NIR primitive, one row a pair, read in both directions.
+
+`docs/nir.md` derives that forward Euler of the primitive is the step, given how the rows are written and read below.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import nir
+import numpy as np
+import torch
+from torch import Tensor
+
+import norse.torch as snn
+from norse.backends.nir_export.arrays import numbers, of_shape, tensor
+from norse.torch.functional.iaf import IAFParameters, iaf_feed_forward_step, iaf_step
+from norse.torch.functional.leaky_integrator import LIParameters, li_feed_forward_step, li_step
+from norse.torch.functional.leaky_integrator_box import LIBoxParameters, li_box_feed_forward_step, li_box_step
+from norse.torch.functional.lif import LIFParameters, lif_feed_forward_step, lif_step
+from norse.torch.functional.lif_box import LIFBoxParameters, lif_box_feed_forward_step, lif_box_step
+from norse.torch.functional.reset import reset_subtract, reset_value
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """A NIR primitive and the steps that compute it."""
+
+    primitive: Any
+    steps: tuple[Callable[..., Any], ...]
+    cell: Callable[..., Any]
+    recurrent_cell: Callable[..., Any] | None
+    parameters: Callable[..., Any]
+    rates: Mapping[str, str]  # NIR's time constant -> the parameter that is its inverse
+    potentials: Mapping[str, str]  # NIR's potential -> the parameter that it is
+    start: str  # the parameter that v starts from
+
+    @property
+    def has_synapse(self) -> bool:
+        return "tau_syn" in self.rates
+
+
+_MEMBRANE, _SYNAPSE = {"tau": "tau_mem_inv"}, {"tau_syn": "tau_syn_inv", "tau_mem": "tau_mem_inv"}
+_LEAK, _SPIKE = {"v_leak": "v_leak"}, {"v_threshold": "v_th", "v_reset": "v_reset"}
+
+# primitive, its steps, cell, recurrent cell, parameters, time constants, potentials, start of v
+NEURONS = (
+    Neuron(nir.LI, (li_box_feed_forward_step, li_box_step), snn.LIBoxCell, None,
+           LIBoxParameters, _MEMBRANE, _LEAK, "v_leak"),
+    Neuron(nir.LIF, (lif_box_feed_forward_step, lif_box_step), snn.LIFBoxCell, snn.LIFBoxRecurrentCell,
+           LIFBoxParameters, _MEMBRANE, {**_LEAK, **_SPIKE}, "v_leak"),
+    Neuron(nir.CubaLI, (li_feed_forward_step, li_step), snn.LICell, None,
+           LIParameters, _SYNAPSE, _LEAK, "v_leak"),
+    Neuron(nir.CubaLIF, (lif_feed_forward_step, lif_step), snn.LIFCell, snn.LIFRecurrentCell,
+           LIFParameters, _SYNAPSE, {**_LEAK, **_SPIKE}, "v_leak"),
+    Neuron(nir.IF, (iaf_feed_forward_step, iaf_step), snn.IAFCell, snn.IAFRecurrentCell,
+           IAFParameters, {}, _SPIKE, "v_reset"),
+)  # fmt: skip
+
+BY_STEP: Mapping[Any, Neuron] = {step: row for row in NEURONS for step in row.steps}
+BY_PRIMITIVE: Mapping[type, Neuron] = {row.primitive: row for row in NEURONS}
+
+
+# ---- to NIR ----------------------------------------------------------------------------------------------------------
+
+
+def write_neuron(row: Neuron, p: Any, dt: float, shape: tuple[int, ...], dtype: torch.dtype, scaling: float) -> Any:
+    """The NIR node of neurons of the given shape. Times are in s: 1 / rate times `scaling`."""
+    if getattr(p, "reset_method", reset_value) is not reset_value:
+        raise ValueError(
+            "NIR's neurons are reset to v_reset: expected reset_method=reset_value, got "
+            f"{getattr(p.reset_method, '__name__', p.reset_method)}"
+        )
+    fields: dict[str, Any] = {"r": np.ones(shape, numbers(torch.ones((), dtype=dtype)).dtype)}
+    kept: dict[str, Any] = {}
+    for field, parameter in row.rates.items():
+        rate = of_shape(getattr(p, parameter), shape, dtype, f"p.{parameter}")
+        if not (rate > 0).all():
+            raise ValueError(f"p.{parameter}: expected rates above 0 (it is 1 / time constant), got {rate.min()}")
+        fields[field] = (scaling / rate).astype(rate.dtype)
+        if scaling == 1 and not np.array_equal(_inverse(fields[field]), rate):
+            kept[parameter] = rate  # 1 / (1 / rate) is another number: see `_rate`
+    for field, parameter in row.potentials.items():
+        fields[field] = of_shape(getattr(p, parameter), shape, dtype, f"p.{parameter}")
+    if row.has_synapse:
+        # Only then is the synapse's jump, dt / tau_syn · w_in, the input itself.
+        fields["w_in"] = (fields["tau_syn"].astype(np.float64) / (dt * scaling)).astype(fields["tau_syn"].dtype)
+    return row.primitive(**fields, metadata=kept)
+
+
+def starts_at_rest(row: Neuron, p: Any, state: Any) -> bool:
+    """Whether a neuron's initial state is what NIR, which has none, leaves: v at its parameter, everything else 0."""
+    fields = state._asdict() if hasattr(state, "_asdict") else {}
+    v = fields.pop("v", None)
+    if not isinstance(v, Tensor):
+        return False
+    rest = torch.as_tensor(getattr(p, row.start)).to(v)
+    return bool((v == rest).all()) and all(not bool(other.any()) for other in fields.values())
+
+
+# ---- from NIR --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ReadNeuron:
+    """What a NIR neuron says: parameters of the library's model, its shape, and what its input is multiplied by."""
+
+    row: Neuron
+    p: Any
+    shape: tuple[int, ...]
+    gain: Tensor | None  # None: 1
+
+    def cell(self, dt: float, reset: str) -> torch.nn.Module:
+        cell: Any = self.row.cell(self.p, dt=dt)
+        if reset == "subtract" and "v_reset" in self.row.potentials and not hasattr(self.p, "reset_method"):
+            cell.activation = partial(cell.activation, reset=reset_subtract)
+        return cell  # type: ignore[no-any-return]
+
+    def recurrent_cell(self, input_weights: Tensor, recurrent_weights: Tensor, dt: float) -> torch.nn.Module:
+        assert self.row.recurrent_cell is not None
+        hidden, inputs = input_weights.shape
+        return self.row.recurrent_cell(  # type: ignore[no-any-return]
+            inputs, hidden, self.p, input_weights=input_weights, recurrent_weights=recurrent_weights,
+            autapses=bool(recurrent_weights.diagonal().any()), dt=dt,
+        )  # fmt: skip
+
+    def can_recur(self, reset: str) -> bool:
+        """Whether there is a recurrent cell that computes it."""
+        resets = reset == "zero" or hasattr(self.p, "reset_method")
+        return self.row.recurrent_cell is not None and len(self.shape) == 1 and resets
+
+
+def read_neuron(node: Any, dt: float, reset: str) -> ReadNeuron:
+    """Raises ValueError where the node has no positive time constants, or numbers that are none."""
+    row = BY_PRIMITIVE[type(node)]
+    given = {field: numbers(getattr(node, field)) for field in ("r", *row.rates, *row.potentials)}
+    if row.has_synapse:
+        given["w_in"] = numbers(node.w_in)
+    for field, value in given.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"{field}: expected finite numbers, got {value[~np.isfinite(value)].flat[0]}")
+    for field in row.rates:
+        if not (given[field] > 0).all():
+            raise ValueError(f"{field}: expected a positive time constant, got {given[field].min()}")
+    shape = np.broadcast_shapes(*(value.shape for value in given.values()))
+    fields = {parameter: _rate(node, given[field], parameter) for field, parameter in row.rates.items()}
+    fields |= {parameter: given[field] for field, parameter in row.potentials.items()}
+    p = row.parameters(**{name: _uniform(value) for name, value in fields.items()})
+    if reset == "subtract" and hasattr(p, "reset_method"):
+        p = p._replace(reset_method=reset_subtract)
+    return ReadNeuron(row, p, shape, _gain(given, dt))
+
+
+def shortest_time(node: Any) -> float:
+    """The smallest time constant of a node, in s; infinite if it has none."""
+    row = BY_PRIMITIVE.get(type(node))
+    times = [] if row is None else [float(np.min(numbers(getattr(node, field)))) for field in row.rates]
+    return min(times, default=float("inf"))
+
+
+def _gain(given: Mapping[str, Any], dt: float) -> Tensor | None:
+    """r, and of a synapse the jump that an input of 1 makes in one tick: r · w_in · dt / tau_syn."""
+    gain = given["r"].astype(np.float64)
+    tolerance = 4 * np.finfo(given["r"].dtype).eps  # w_in = tau_syn / dt was rounded when it was written
+    if "w_in" in given:
+        gain = gain * given["w_in"] * (dt / given["tau_syn"].astype(np.float64))
+    if np.abs(gain - 1).max(initial=0) <= tolerance:
+        return None
+    return _uniform(gain.astype(given["r"].dtype))
+
+
+def _rate(node: Any, tau: Any, parameter: str) -> Any:
+    """1 / tau; or the very rate that was written, if the file keeps it and it still belongs to tau."""
+    kept = (node.metadata or {}).get(parameter) if isinstance(node.metadata, dict) else None
+    if isinstance(kept, np.ndarray) and kept.dtype == tau.dtype and kept.shape == tau.shape:
+        with np.errstate(divide="ignore"):
+            if np.array_equal(_inverse(kept), tau):
+                return kept
+    return _inverse(tau)
+
+
+def _inverse(value: Any) -> Any:
+    return (1.0 / value).astype(value.dtype)
+
+
+def _uniform(value: Any) -> Tensor:
+    """One number that stands for all neurons, where they are all alike: most files, and most models before."""
+    return tensor(value.flat[0] if value.size and (value == value.flat[0]).all() else value)
