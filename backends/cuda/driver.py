@@ -61,8 +61,8 @@ class GpuModule:
             code = compile_text(self._text, torch.cuda.get_device_capability(index), fast_math=self._fast_math)
             module = ctypes.c_void_p()
             with torch.cuda.device(index):
-                _check(library().cuCtxSetCurrent(_context(index)))
-                _check(library().cuModuleLoadData(ctypes.byref(module), code))
+                _check(library().cuCtxSetCurrent(_context(index)), BackendUnavailable)
+                _check(library().cuModuleLoadData(ctypes.byref(module), code), BackendUnavailable)
             self._modules[index] = module
         return self._modules[index]
 
@@ -71,15 +71,15 @@ class GpuModule:
 def _context(index: int) -> ctypes.c_void_p:
     """The context of a GPU that torch works in, too."""
     device, context = ctypes.c_int(), ctypes.c_void_p()
-    _check(library().cuInit(0))
+    _check(library().cuInit(0), BackendUnavailable)
     # torch counts only the GPUs in CUDA_VISIBLE_DEVICES, and so does the driver.
-    _check(library().cuDeviceGet(ctypes.byref(device), index))
-    _check(library().cuDevicePrimaryCtxRetain(ctypes.byref(context), device))
+    _check(library().cuDeviceGet(ctypes.byref(device), index), BackendUnavailable)
+    _check(library().cuDevicePrimaryCtxRetain(ctypes.byref(context), device), BackendUnavailable)
     return context
 
 
-def _check(status: int) -> None:
+def _check(status: int, error: type[RuntimeError] = RuntimeError) -> None:
     if status:
         name = ctypes.c_char_p()
         library().cuGetErrorName(status, ctypes.byref(name))
-        raise RuntimeError(f"CUDA driver: {(name.value or b'unknown error').decode()} ({status})")
+        raise error(f"CUDA driver: {(name.value or b'unknown error').decode()} ({status})")
