@@ -62,8 +62,8 @@ class BuiltRegion:
         tensors = self._named_inputs(self._backward.kernel, inputs)
         tensors.update(zip(outputs, results, strict=False))
         tensors.update(zip(program.saved, saved, strict=True))
-        for name, grad, result in zip(outputs, grads, results, strict=False):
-            tensors[f"grad_{name}"] = result.new_zeros(()).expand(sizes) if grad is None else grad
+        for seed, grad, result in zip(program.seeds, grads, results, strict=False):
+            tensors[seed] = result.new_zeros(()).expand(sizes) if grad is None else grad
         finals = dict(zip((r.value for r in registers), grads[len(outputs) :], strict=False))
         states = {adjoint: register for register, adjoint in self._adjoints().items()}
         for register in self._backward.kernel.graph.registers:
@@ -71,15 +71,15 @@ class BuiltRegion:
             grad = finals.get(states.get(register.value, ""))
             tensors[register.initial] = _row_of(inputs).new_zeros((b, n), dtype=dtype) if grad is None else grad
         ticks, last = self._backward.run(tensors, sizes)
-        by_name = dict(zip(self._backward.kernel.graph.outputs, ticks, strict=True))
-        by_name.update(zip((r.value for r in self._backward.kernel.graph.registers), last, strict=True))
-        found: dict[str, Tensor] = {}
-        for table in (program.ticks, program.sums, program.states):
-            found.update({name: by_name[source] for name, source in table.items()})
+        over_time = dict(zip(self._backward.kernel.graph.outputs, ticks, strict=True))
+        at_end = dict(zip((r.value for r in self._backward.kernel.graph.registers), last, strict=True))
+        found = {name: over_time[source] for name, source in program.ticks.items()}
+        for table in (program.sums, program.states):
+            found.update({name: at_end[source] for name, source in table.items()})
         for weight in program.weights:
             activity = tensors.get(weight.activity)
             activity = inputs[program.inputs.index(weight.activity)] if activity is None else activity
-            product = by_name[weight.gradient].reshape(-1, n).t() @ activity.reshape(-1, n)
+            product = over_time[weight.gradient].reshape(-1, n).t() @ activity.reshape(-1, n)
             found[weight.weight] = found[weight.weight] + product if weight.weight in found else product
         return [
             found[name].sum_to_size(x.shape).to(x.dtype) if name in found else None

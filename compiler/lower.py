@@ -45,9 +45,16 @@ def _inlined(node: Node, names: Names) -> tuple[list[Node], list[Register], dict
             results.setdefault(inner, outer)
     body, mapping = inline(step.graph, arguments, results, names, node.attrs["_path"])
     values = {outer: mapping[inner] for inner, outer in zip(step.graph.outputs, node.outputs, strict=True)}
+    fed: set[str] = set()
+    for place, (inner, outer) in enumerate(zip(step.graph.outputs, node.outputs, strict=True)):
+        # What is handed on as it is, and a value that two registers keep, are made by a node of the tick as all else is.
+        if over_time and (inner not in made_by_step or inner in fed):
+            body.append(Node("identity", (outer,), (mapping[inner],), {}, node.attrs["_path"], tick=True))
+            values[outer] = Ref(outer)
+        fed.update((inner,) if place else ())
     registers = [
-        Register(read, initial, _name(mapping[after]))
-        for (read, initial), after in zip(reads, step.graph.outputs[1:], strict=False)
+        Register(read, initial, _name(values[after]))
+        for (read, initial), after in zip(reads, node.outputs[1:], strict=False)
     ]
     return body, registers, values
 

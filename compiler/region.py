@@ -58,6 +58,7 @@ class RegionProgram:
 
     inputs: tuple[str, ...]  # the tick's inputs, then the registers' initial values
     forward: Kernel
+    seeds: tuple[str, ...]  # what backward calls the gradient of each output
     saved: tuple[str, ...]  # what backward reads of forward's values, apart from inputs and outputs
     backward: Kernel | None
     ticks: Mapping[str, str]  # input -> output of backward: gradient at every tick
@@ -85,7 +86,7 @@ def lower_region(
     inputs = (*tick.inputs, *(register.initial for register in tick.registers))
     if not wanted:
         forward = _kernel(expanded, kinds)
-        return RegionProgram(inputs, forward, (), None, {}, {}, {}, (), fast_math)
+        return RegionProgram(inputs, forward, (), (), None, {}, {}, {}, (), fast_math)
     adjoint = differentiate(tick, wanted)
     forced = {weight.activity for weight in adjoint.weights}
     saved = choose_saved(expanded, adjoint.graph, forced)
@@ -96,13 +97,14 @@ def lower_region(
     backward = infer_types(backward.with_types(types))
     alive = {register.value for register in backward.registers}
     forward_graph = replace(expanded, outputs=(*expanded.outputs, *saved))
-    seeds = {f"grad_{name}": Kind.TICK for name in tick.outputs}
-    given = dict.fromkeys((*saved, *expanded.outputs), Kind.TICK)
+    seeds = tuple(f"grad_{name}" for name in tick.outputs)
+    given = dict.fromkeys((*seeds, *saved, *expanded.outputs), Kind.TICK)
     return RegionProgram(
         inputs,
         _kernel(forward_graph, kinds),
+        seeds,
         saved,
-        _kernel(backward, {**kinds, **seeds, **given}, reverse=True),
+        _kernel(backward, {**kinds, **given}, reverse=True),
         adjoint.ticks,
         adjoint.sums,
         {initial: register for initial, register in adjoint.states.items() if initial in wanted and register in alive},
@@ -116,8 +118,15 @@ def _expanded(tick: Graph) -> Graph:
     builder = Builder((*tick.inputs, *(register.value for register in tick.registers)))
     renamed = {name: value.ref.name for name, value in expand_custom_into(builder, tick).items()}
     registers = tuple(replace(r, next=renamed.get(r.next, r.next)) for r in tick.registers)
-    outputs = tuple(renamed.get(name, name) for name in tick.outputs)
-    graph = replace(tick, nodes=tuple(builder.nodes), registers=registers, outputs=outputs)
+    outputs: list[str] = []
+    for name in tick.outputs:
+        value = renamed.get(name, name)
+        if value in outputs:  # computed like another output: a copy of it
+            copied = builder.names.fresh(name)
+            builder.nodes.append(Node("identity", (copied,), (Ref(value),)))
+            value = copied
+        outputs.append(value)
+    graph = replace(tick, nodes=tuple(builder.nodes), registers=registers, outputs=tuple(outputs))
     return infer_types(graph)
 
 
@@ -130,8 +139,6 @@ def _check(tick: Graph) -> None:
             raise Unsupported(f"{node.op} has no C expression")
         if OPS[node.op].synapse and (len(node.inputs) != 2 or not _is_matrix(tick, node.inputs[1])):
             raise Unsupported(f"a {node.op} inside the loop needs a weight that does not vary with time, and no bias")
-    if len(set(tick.outputs)) != len(tick.outputs):
-        raise Unsupported("an output is given twice")
 
 
 def _is_matrix(tick: Graph, operand: Operand) -> bool:
@@ -175,7 +182,7 @@ def to_json(program: RegionProgram) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, RegionProgram):
-        names = ("inputs", "forward", "saved", "backward", "ticks", "sums", "states", "weights", "fast_math")
+        names = ("inputs", "forward", "seeds", "saved", "backward", "ticks", "sums", "states", "weights", "fast_math")
         return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, Kernel):
         graph = value.graph
@@ -206,6 +213,7 @@ def from_json(text: str) -> RegionProgram:
     return RegionProgram(
         tuple(plain["inputs"]),
         _kernel_of(plain["forward"]),
+        tuple(plain["seeds"]),
         tuple(plain["saved"]),
         None if backward is None else _kernel_of(backward),
         plain["ticks"],

@@ -10,10 +10,11 @@ from norse.compiler.ops import OPS
 def fold_constants(graph: Graph) -> Graph:
     """`add(2, 3)` becomes 5 where it is used; `identity(%x)` becomes `%x`, and so does a cast to the dtype it has."""
     known: dict[str, Operand] = {}
+    kept = _left_behind(graph)
     nodes = []
     for node in graph.nodes:
         node = substitute_inputs(node, known)
-        if node.op == "identity" or _casts_to_itself(graph, node.op, node.inputs):
+        if node.outputs[0] not in kept and (node.op == "identity" or _casts_to_itself(graph, node.op, node.inputs)):
             known[node.output] = node.inputs[0]
         elif node.op in OPS and not node.uses and node.output not in graph.outputs:
             values: dict[str, Operand] = {}
@@ -25,6 +26,13 @@ def fold_constants(graph: Graph) -> Graph:
     while any(name in renamed for name in renamed.values()):
         renamed = {name: renamed.get(target, target) for name, target in renamed.items()}
     return _renamed_outputs(graph.with_nodes(nodes), renamed)
+
+
+def _left_behind(graph: Graph) -> set[str]:
+    """What a neuron's tick hands to its registers and to other modules: that must be a value of its own."""
+    home = {name: node.module for node in graph.nodes if node.tick for name in node.outputs}
+    read = {use for node in graph.nodes for use in node.uses if home.get(use, node.module) != node.module or not node.tick}
+    return home.keys() & {*read, *graph.outputs, *(register.next for register in graph.registers)}
 
 
 def _casts_to_itself(graph: Graph, op: str, inputs: tuple[Operand, ...]) -> bool:

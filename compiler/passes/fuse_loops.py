@@ -52,6 +52,7 @@ def _in_order(neuron: list[Node], depth: dict[str, int]) -> list[Node]:
 def _depths(graph: Graph) -> dict[str, int]:
     """The depth of every value, as late as its own neuron's other values allow; all of a cycle have the same."""
     edges = networkx.DiGraph(graph.to_networkx())
+    edges.add_edges_from((register.value, register.next) for register in graph.registers)  # read and fed in one loop
     barriers = {name for node in graph.nodes if node.region and node.region != "prologue" for name in node.outputs}
     module = {name: node.module for node in graph.nodes if node.tick and not node.region for name in node.outputs}
     components = networkx.condensation(edges)
