@@ -65,7 +65,7 @@ class BuiltRegion:
         for seed, grad, result in zip(program.seeds, grads, results, strict=False):
             tensors[seed] = result.new_zeros(()).expand(sizes) if grad is None else grad
         finals = dict(zip((r.value for r in registers), grads[len(outputs) :], strict=False))
-        states = {adjoint: register for register, adjoint in self._adjoints().items()}
+        states = {adjoint: register for register, adjoint in program.adjoints.items()}
         for register in self._backward.kernel.graph.registers:
             dtype = self._backward.kernel.dtype(register.value)
             grad = finals.get(states.get(register.value, ""))
@@ -92,10 +92,6 @@ class BuiltRegion:
             if kernel.kinds[name] == Kind.MATRIX and name not in tensors:
                 tensors[name] = tensors[name.removesuffix("_transposed")].detach().t()
         return tensors
-
-    def _adjoints(self) -> dict[str, str]:
-        """Register of forward -> the register of backward that carries its gradient."""
-        return {r.value: f"adjoint_{r.value}" for r in self.program.forward.graph.registers}
 
 
 _REGIONS: dict[tuple[str, str], BuiltRegion] = {}  # by key and torch's device type

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from norse.compiler.build import Builder, Expression
-from norse.compiler.ir import Graph, Node, Ref, Register, Type, substitute
+from norse.compiler.ir import Graph, Node, Ref, Register, Type
 from norse.compiler.ops import OPS
 from norse.compiler.passes.eliminate_dead_code import eliminate_dead_code
 

@@ -47,7 +47,7 @@ def _inlined(node: Node, names: Names) -> tuple[list[Node], list[Register], dict
     values = {outer: mapping[inner] for inner, outer in zip(step.graph.outputs, node.outputs, strict=True)}
     fed: set[str] = set()
     for place, (inner, outer) in enumerate(zip(step.graph.outputs, node.outputs, strict=True)):
-        # What is handed on as it is, and a value that two registers keep, are made by a node of the tick as all else is.
+        # What is handed on as it is, and a value that two registers keep, get a node of the tick like all else.
         if over_time and (inner not in made_by_step or inner in fed):
             body.append(Node("identity", (outer,), (mapping[inner],), {}, node.attrs["_path"], tick=True))
             values[outer] = Ref(outer)

@@ -8,7 +8,7 @@ what the backward reads (`saved`, `[T, B, N]`).
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -64,6 +64,7 @@ class RegionProgram:
     ticks: Mapping[str, str]  # input -> output of backward: gradient at every tick
     sums: Mapping[str, str]  # input -> register of backward: gradient summed over ticks
     states: Mapping[str, str]  # initial value -> register of backward: its gradient
+    adjoints: Mapping[str, str]  # register of forward -> register of backward that carries its gradient
     weights: tuple[WeightGradient, ...]
     fast_math: bool = False
 
@@ -86,7 +87,7 @@ def lower_region(
     inputs = (*tick.inputs, *(register.initial for register in tick.registers))
     if not wanted:
         forward = _kernel(expanded, kinds)
-        return RegionProgram(inputs, forward, (), (), None, {}, {}, {}, (), fast_math)
+        return RegionProgram(inputs, forward, (), (), None, {}, {}, {}, {}, (), fast_math)
     adjoint = differentiate(tick, wanted)
     forced = {weight.activity for weight in adjoint.weights}
     saved = choose_saved(expanded, adjoint.graph, forced)
@@ -108,6 +109,7 @@ def lower_region(
         adjoint.ticks,
         adjoint.sums,
         {initial: register for initial, register in adjoint.states.items() if initial in wanted and register in alive},
+        {r.value: adjoint.states[r.initial] for r in tick.registers if adjoint.states.get(r.initial) in alive},
         adjoint.weights,
         fast_math,
     )
@@ -182,7 +184,19 @@ def to_json(program: RegionProgram) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, RegionProgram):
-        names = ("inputs", "forward", "seeds", "saved", "backward", "ticks", "sums", "states", "weights", "fast_math")
+        names = (
+            "inputs",
+            "forward",
+            "seeds",
+            "saved",
+            "backward",
+            "ticks",
+            "sums",
+            "states",
+            "adjoints",
+            "weights",
+            "fast_math",
+        )
         return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, Kernel):
         graph = value.graph
@@ -219,6 +233,7 @@ def from_json(text: str) -> RegionProgram:
         plain["ticks"],
         plain["sums"],
         plain["states"],
+        plain["adjoints"],
         tuple(WeightGradient(*weight) for weight in plain["weights"]),
         plain["fast_math"],
     )

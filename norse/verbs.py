@@ -36,13 +36,13 @@ def compile(
     """Compiles a spiking model: time loops become native code, synapses run for all ticks at once.
 
     The model is traced and built at the first call, and again when something that the trace took for constant has
-    changed: a flag, a hook, a submodule, a parameter tuple. Values of tensors are never taken for constant, so optimizer
-    steps, `.data` edits and `load_state_dict` are seen. What can't be followed runs eagerly inside the compiled model,
-    and `explain()` says what and why.
+    changed: a flag, a hook, a submodule, a parameter tuple. Values of tensors are never taken for constant, so
+    optimizer steps, `.data` edits and `load_state_dict` are seen. What can't be followed runs eagerly inside the
+    compiled model, and `explain()` says what and why.
 
-    Given equal input currents, steps made of + - * /, comparisons, where, min, max, relu, abs and sqrt give eager's very
-    bits. exp and its kin differ in the last bits, and recurrent weights are summed over the active neurons alone, so
-    currents, and spikes that stand on the threshold, may differ by rounding; `exact=True` rules that out.
+    Given equal input currents, steps made of + - * /, comparisons, where, min, max, relu, abs and sqrt give eager's
+    very bits. exp and its kin differ in the last bits, and recurrent weights are summed over the active neurons alone,
+    so currents, and spikes that stand on the threshold, may differ by rounding; `exact=True` rules that out.
 
     Args:
         model: any module: neurons of `norse.torch`, cells or layers, in containers or in modules of your own.

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import networkx
 
-from norse.compiler.ir import Graph, Node
+from norse.compiler.ir import Graph, Names, Node, Operand, Ref, substitute_inputs
 from norse.compiler.ops import OPS
 
 BATCHED, EAGER, STEPPED = "batched", "eager", "stepped"
@@ -18,12 +18,30 @@ def batch_time(graph: Graph, exact: bool = False) -> Graph:
     """Gives nodes outside of neurons' loops their region; what stays without one is for `fuse_loops`."""
     cyclic = cyclic_values(graph)
     with_synapses = {node.module for node in graph.nodes if node.tick and is_synapse(node)}
-    nodes = []
+    nodes: list[Node] = []
     for node in graph.nodes:
         if not node.region and node.op != "parameter":
             node = replace(node, region=_region(node, graph, cyclic, with_synapses if exact else set()))
         nodes.append(node)
-    return graph.with_nodes(nodes)
+    return _with_reads_over_time(graph.with_nodes(nodes))
+
+
+def _with_reads_over_time(graph: Graph) -> Graph:
+    """A batched synapse of what a register held (`linear(%x', W)`, a delay) reads all ticks of it: its loop gives them."""
+    names, types = Names(graph.names), dict(graph.types)
+    known: dict[str, Operand] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if node.tick and node.region == BATCHED:
+            for register in graph.registers:
+                if register.value in node.uses and register.value not in known:
+                    held = names.fresh(register.value)
+                    types[held] = graph.types[register.value]
+                    known[register.value] = Ref(held)
+                    nodes.append(Node("identity", (held,), (Ref(register.value),), {}, node.module, tick=True))
+            node = substitute_inputs(node, known)
+        nodes.append(node)
+    return graph.with_nodes(nodes).with_types(types)
 
 
 def _region(node: Node, graph: Graph, cyclic: set[str], stepped: set[str]) -> str:

@@ -31,7 +31,9 @@ def fold_constants(graph: Graph) -> Graph:
 def _left_behind(graph: Graph) -> set[str]:
     """What a neuron's tick hands to its registers and to other modules: that must be a value of its own."""
     home = {name: node.module for node in graph.nodes if node.tick for name in node.outputs}
-    read = {use for node in graph.nodes for use in node.uses if home.get(use, node.module) != node.module or not node.tick}
+    read = {
+        use for node in graph.nodes for use in node.uses if home.get(use, node.module) != node.module or not node.tick
+    }
     return home.keys() & {*read, *graph.outputs, *(register.next for register in graph.registers)}
 
 

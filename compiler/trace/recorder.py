@@ -49,10 +49,20 @@ class Recorded(fx.Proxy):
     def __bool__(self) -> bool:
         raise Unsupported("its control flow depends on the value of a tensor")
 
-    __int__ = __float__ = __index__ = item = tolist = __bool__  # type: ignore[assignment]
+    def item(self) -> Any:
+        raise Unsupported("it makes a Python number of the value of a tensor")
+
+    __int__ = __float__ = __index__ = tolist = item
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise Unsupported("it assigns into a tensor")
+
+    def _change(self, other: Any) -> Any:
+        raise Unsupported("it changes a tensor in place")
+
+    # Without these, `v += x` would be `v = v + x`, and other names of v would keep their value.
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __imod__ = __ipow__ = _change
+    __iand__ = __ior__ = __ixor__ = __imatmul__ = __ilshift__ = __irshift__ = _change
 
 
 class Recorder(fx.proxy.GraphAppendingTracer):
