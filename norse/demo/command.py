@@ -11,11 +11,10 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 
 class Backend(StrEnum):
-    """The backends of norse.compile."""
+    """Those of norse.compile that run on a CPU, as this demo does."""
 
     auto = "auto"
     cpu = "cpu"
-    cuda = "cuda"
     torch = "torch"
 
 

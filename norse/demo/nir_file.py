@@ -19,14 +19,17 @@ def spikes_kept(model: snn.SequentialState, file: Path, spikes: Tensor) -> float
     norse.to_nir(model, file)
     with torch.no_grad():
         original, _ = observed(model)(spikes)
-        returned = layer_outputs(norse.from_nir(file), spikes)
-    both = sum(float((original[layer] * returned[layer]).sum()) for layer in SPIKING)
-    either = sum(float(torch.maximum(original[layer], returned[layer]).sum()) for layer in SPIKING)
+        returned = tick_by_tick(norse.from_nir(file), spikes)
+    both = sum(int((original[layer] * returned[layer]).sum()) for layer in SPIKING)
+    either = sum(int(torch.maximum(original[layer], returned[layer]).sum()) for layer in SPIKING)
     return both / either
 
 
-def layer_outputs(model: torch.nn.Module, spikes: Tensor) -> list[Tensor]:
-    """The outputs of every layer of a network that was read from a file."""
-    assert isinstance(model, snn.SequentialState)
-    outputs, _ = observed(model)(spikes)
-    return list(outputs)
+def tick_by_tick(cells: torch.nn.Module, spikes: Tensor) -> list[Tensor]:
+    """The outputs of all layers, each [T, B, N]. What is read from a file is a network of one tick, made of cells."""
+    assert isinstance(cells, snn.SequentialState)  # as ours is a chain
+    model, state, ticks = observed(cells), None, []
+    for x in spikes:
+        outputs, state = model(x, state)
+        ticks.append(outputs)
+    return [torch.stack(layer) for layer in zip(*ticks, strict=True)]

@@ -35,7 +35,7 @@ def draw(model: snn.SequentialState, image: Tensor, spikes: Tensor, label: int, 
 
 def raster(panel: Axes, name: str, layer: Tensor) -> None:
     """A dot for every spike of a layer, [T, N]."""
-    ticks, neurons = layer.nonzero(as_tuple=True)
+    ticks, neurons = layer.numpy().nonzero()
     panel.scatter(ticks, neurons, s=5, c=INK, marker="|", linewidths=0.9)
     panel.set(xlim=(0, len(layer)), ylim=(-1, layer.shape[1]), ylabel=f"{name}, neuron", xticklabels=[])
     rate = f"{float(layer.mean()):.1%} of neurons spike in a tick"
@@ -47,7 +47,7 @@ def potentials(panel: Axes, readout: Tensor, answer: int) -> None:
     """The membrane potentials of the readout, [T, 10], the answer's on top."""
     for digit in sorted(range(readout.shape[1]), key=lambda digit: digit == answer):
         color = ACCENT if digit == answer else GREY
-        panel.plot(readout[:, digit], color=color, linewidth=2 if digit == answer else 1)
+        panel.plot(readout[:, digit].numpy(), color=color, linewidth=2 if digit == answer else 1)
     panel.text(len(readout), float(readout[-1, answer]), f" {answer}", color=ACCENT, fontsize=12, va="center")
     panel.set(xlim=(0, len(readout)), xlabel="time in ticks of 1 ms", ylabel="readout, potential")
     panel.spines[["top", "right"]].set_visible(False)
@@ -55,5 +55,5 @@ def potentials(panel: Axes, readout: Tensor, answer: int) -> None:
 
 def pixels(panel: Axes, image: Tensor) -> None:
     """The digit itself."""
-    panel.imshow(image.reshape(8, 8), cmap="gray_r")
+    panel.imshow(image.reshape(8, 8).numpy(), cmap="gray_r")
     panel.set_axis_off()

@@ -11,8 +11,9 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
+import norse
 import norse.cli
-from norse.demo import digits, network, report, training
+from norse.demo import digits, network, nir_file, report, training
 from norse.demo.command import app
 
 GOOD = training.Run(
@@ -62,6 +63,22 @@ def test_another_seed_trains_another_network(few_digits: digits.Digits) -> None:
     assert first.loss != second.loss
 
 
+def test_the_share_of_kept_spikes_is_whole_for_the_same_network(few_digits: digits.Digits, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    spikes = digits.encode(few_digits.test_images)
+    assert nir_file.spikes_kept(network.network(), tmp_path / "digits.nir", spikes) == 1.0
+
+
+def test_the_share_of_kept_spikes_tells_another_network(
+    few_digits: digits.Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    other = norse.from_nir(norse.to_nir(network.network()))
+    monkeypatch.setattr(norse, "from_nir", lambda file: other)
+    spikes = digits.encode(few_digits.test_images)
+    assert nir_file.spikes_kept(network.network(), tmp_path / "digits.nir", spikes) < 0.9
+
+
 def test_reached_targets_are_ticked() -> None:
     text = rendered(GOOD, replace(GOOD, seconds_per_epoch=0.4))
     assert text.count("✓") == 4 and "missed" not in text
@@ -86,7 +103,7 @@ def test_a_missed_target_is_told_in_its_row(change: dict[str, object], row: str)
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--backend", "gpu"], "cuda"),
+        (["--backend", "gpu"], "'auto', 'cpu', 'torch'"),
         (["--epochs", "0"], "greater than or equal to 1"),
         (["--seed", "-1"], "greater than or equal to 0"),
         (["--out", __file__], "is a file"),
