@@ -39,7 +39,10 @@ def infer_nodes(nodes: tuple[Node, ...], types: dict[str, Type]) -> None:
             before = types[node.uses[0]]
             types[node.output] = Type(before.dtype, before.tick_axes, before.spike)
         elif any(name not in types for name in node.outputs):
-            raise Unsupported(f"{node.attrs.get('target', node.op)} is not in the op table")
+            line = node.attrs.get("_line")
+            raise Unsupported(
+                f"{node.attrs.get('target', node.op)} is not in the op table{f' ({line})' if line else ''}"
+            )
 
 
 def custom_types(node: Node, types: Mapping[str, Type]) -> tuple[Type, ...]:

@@ -1,8 +1,10 @@
 """Records what Python code does to tensors: torch.fx proxies that also know a fake value, so that types are at hand."""
 
 import operator
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +20,9 @@ _CONSTANT_ATTRIBUTES = frozenset({"dtype", "device", "ndim", "layout", "is_spars
 _IN_PLACE = frozenset(
     getattr(operator, name) for name in dir(operator) if name[0] == "i" and hasattr(operator, name[1:])
 ) | {operator.setitem, operator.delitem}
+
+# Files whose lines are not what the user wants to hear of.
+NOT_THE_USERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent.parent))
 
 
 class Recorded(fx.Proxy):
@@ -96,6 +101,7 @@ class Recorder(fx.proxy.GraphAppendingTracer):
         proxy = super().create_proxy(kind, target, args, kwargs, *rest, **options)
         if kind in ("call_function", "call_method"):
             proxy.node.meta["fake"] = self.fake_call(kind, target, args, kwargs or {})
+            proxy.node.meta["line"] = _users_line()
         return proxy
 
     def fake_call(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
@@ -154,6 +160,7 @@ def raw_graph(recorder: Recorder, outputs: tuple[Any, ...]) -> Graph:
             kwargs = {key: operand(value) for key, value in node.kwargs.items()}
             attrs = {"target": _target_name(node), "_target": node.target, "_kwargs": kwargs}
             attrs["_over_time"] = node.meta.get("over_time", False)
+            attrs["_line"] = node.meta.get("line")
             # Keyword operands stand behind the positional ones, so that every use is among the inputs.
             positional = tuple(operand(value) for value in node.args)
             module = node.meta.get("module", "")
@@ -177,6 +184,14 @@ def _name(value: Any) -> str:
     if not isinstance(value, fx.Proxy):
         raise Unsupported(f"it returns a {type(value).__name__} where a tensor that depends on its input is expected")
     return str(value.node.name)
+
+
+def _users_line() -> str:
+    """Where the user's code stands now."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(NOT_THE_USERS):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def _target_name(node: fx.Node) -> str:

@@ -8,7 +8,6 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,10 +17,7 @@ from torch.utils import _pytree as pytree
 
 from norse.compiler.errors import InputError, Unsupported
 from norse.compiler.ir import Graph, Node, Ref
-from norse.compiler.trace.recorder import Recorder, intercepted_functions, is_recorded, raw_graph
-
-# Files whose lines are not what the user wants to hear of.
-_NOT_THE_USERS = (str(Path(torch.__file__).parent), str(Path(__file__).parent.parent))
+from norse.compiler.trace.recorder import NOT_THE_USERS, Recorder, intercepted_functions, is_recorded, raw_graph
 
 # Tracing replaces methods of torch for its time: one trace at a time.
 TRACING = threading.RLock()
@@ -75,7 +71,7 @@ def followed(function: Callable[..., Any], *args: Any) -> Any:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        line = next((frame for frame in reversed(frames) if not frame.filename.startswith(_NOT_THE_USERS)), frames[-1])
+        line = next((frame for frame in reversed(frames) if not frame.filename.startswith(NOT_THE_USERS)), frames[-1])
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Unsupported(f"{reason} ({line.filename}:{line.lineno})") from error
 
