@@ -118,7 +118,7 @@ class _Outer:
 
 
 def _operand_gradients(values: Mapping[str, Any], builder: Builder, node: Node, grads: list[Any]) -> list[Any]:
-    operands = [values[operand.name] if isinstance(operand, Ref) else operand for operand in node.inputs]
+    operands: list[Any] = [values[operand.name] if isinstance(operand, Ref) else operand for operand in node.inputs]
     outputs = [values[name] for name in node.outputs]
     if node.op == "custom":
         return _custom_gradients(builder, node, grads, operands, outputs)

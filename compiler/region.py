@@ -184,20 +184,7 @@ def to_json(program: RegionProgram) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, RegionProgram):
-        names = (
-            "inputs",
-            "forward",
-            "seeds",
-            "saved",
-            "backward",
-            "ticks",
-            "sums",
-            "states",
-            "adjoints",
-            "weights",
-            "fast_math",
-        )
-        return {name: _plain(getattr(value, name)) for name in names}
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Kernel):
         graph = value.graph
         return {
