@@ -27,7 +27,7 @@ def batch_time(graph: Graph, exact: bool = False) -> Graph:
 
 
 def _with_reads_over_time(graph: Graph) -> Graph:
-    """A batched synapse of what a register held (`linear(%x', W)`, a delay) reads all ticks of it: its loop gives them."""
+    """A batched synapse of what a register held (`linear(x', W)`, a delay) reads all its ticks: the loop gives them."""
     names, types = Names(graph.names), dict(graph.types)
     known: dict[str, Operand] = {}
     nodes: list[Node] = []

@@ -38,7 +38,7 @@ def demo(
 
     out.mkdir(parents=True, exist_ok=True)
     if quick:
-        settings = Settings(epochs=min(epochs, 2), seed=seed, backend=backend, out=out, samples=400)
+        settings = Settings(epochs=min(epochs, 2), seed=seed, backend=backend.value, out=out, samples=400)
     else:
-        settings = Settings(epochs=epochs, seed=seed, backend=backend, out=out)
+        settings = Settings(epochs=epochs, seed=seed, backend=backend.value, out=out)
     tell(settings, Console())

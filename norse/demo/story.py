@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 import norse
 from norse.demo import digits, nir_file, raster, report
 from norse.demo.training import Prepare, Run, train
+from norse.verbs import BackendName
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Settings:
 
     epochs: int = 5
     seed: int = 0
-    backend: str = "auto"
+    backend: BackendName = "auto"
     out: Path = Path()
     samples: int | None = None  # of the data set; None takes all
 
