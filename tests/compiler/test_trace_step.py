@@ -33,7 +33,7 @@ def traced(step: Callable[..., Any], *arguments: Any) -> Step:
     return Step(normalise(found.graph), found.inputs)
 
 
-# ---- what is refused: the line that is named is the one with the remark -----------------------------------------------
+# ---- what is refused: the line that is named is the one with the remark ----------------------------------------------
 
 
 def branches(x: Tensor, v: Tensor, p: None, dt: float) -> Result:
