@@ -128,16 +128,31 @@ def _key(source: str, compiler: Compiler, flags: tuple[str, ...]) -> str:
 
 
 def _load_file(path: Path, source: str, compiler: Compiler, flags: tuple[str, ...]) -> ctypes.CDLL:
-    if path.exists():
+    if _is_whole(path):
         try:
             library = ctypes.CDLL(str(path))
-        except OSError:  # damaged: built anew below
-            path.unlink(missing_ok=True)
+        except OSError:  # built on a machine with other libraries: built anew below
+            pass
         else:
             BUILDS.found += 1
             return library
     _compile(path, source, compiler, flags)
-    return ctypes.CDLL(str(path))
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise BackendUnavailable(f"a compiled kernel can't be loaded: {error}") from error
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the library is there as it was built. Loading a truncated one would end the process."""
+    try:
+        return path.with_suffix(".sha256").read_text() == _digest(path)
+    except OSError:
+        return False
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _compile(path: Path, source: str, compiler: Compiler, flags: tuple[str, ...]) -> None:
@@ -152,5 +167,8 @@ def _compile(path: Path, source: str, compiler: Compiler, flags: tuple[str, ...]
             kept = path.with_suffix(".failed.cpp")
             kept.write_text(source)
             raise BackendUnavailable(f"{' '.join(compiler.command)} refused {kept}:\n{ran.stderr[:2000]}")
+        digest = Path(temporary) / "kernel.sha256"
+        digest.write_text(_digest(built))
         built.replace(path)
+        digest.replace(path.with_suffix(".sha256"))
     BUILDS.compiled += 1
