@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from norse.compiler.identity import Identity
 from norse.torch.module.parameters import ParameterTuple
 
 
@@ -47,7 +48,15 @@ class Guard:
     def _facts(self, path: str, module: nn.Module) -> Iterable[Any]:
         hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
         backward_hooks = len(module._backward_hooks) + len(module._backward_pre_hooks)
-        yield path, id(module), type(module), module.training, hooks, backward_hooks, module.__dict__.get("forward")
+        yield (
+            path,
+            Identity(module),
+            type(module),
+            module.training,
+            hooks,
+            backward_hooks,
+            module.__dict__.get("forward"),
+        )
         if isinstance(module, ParameterTuple):
             yield tuple(_constant(value) for value in module.__dict__.values())
         elif hasattr(module, "state_fallback") or path in self._read:
@@ -66,4 +75,4 @@ def _constant(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_constant(part) for part in value)
     # Bound methods are made anew at every access: equal ones have the same object and function.
-    return (id(value.__self__), value.__func__) if hasattr(value, "__func__") else id(value)
+    return (Identity(value.__self__), value.__func__) if hasattr(value, "__func__") else Identity(value)

@@ -1,7 +1,6 @@
 """The compiled model: a module that looks like the model, traces it at the first call, and runs the schedule."""
 
 import functools
-import warnings
 import weakref
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from norse.compiler.guard import Guard, call_key
 from norse.compiler.ir import Graph, Ref
 from norse.compiler.passes.pipeline import run_pipeline
 from norse.compiler.schedule import Options, make_schedule
+from norse.compiler.steps.loop import warn_once
 from norse.compiler.steps.stepped import Runs
 from norse.compiler.trace.model import Trace, trace_model
 
@@ -74,7 +74,7 @@ class CompiledModule(nn.Module):
         super().__init__()
         # The very dictionaries of the model: what is replaced in one is replaced in the other.
         self._parameters, self._buffers, self._modules = model._parameters, model._buffers, model._modules
-        self.__dict__.update(_model=model, _options=options, _fullgraph=fullgraph, _variants={}, _last=None)
+        self.__dict__.update(_model=model, _options=options, _fullgraph=fullgraph, _variants=[], _last=None)
         self._bind()
 
     def _bind(self) -> None:
@@ -111,7 +111,7 @@ class CompiledModule(nn.Module):
             return getattr(self.model, name)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**self.__dict__, "_variants": {}, "_last": None}  # compiled again where it's loaded
+        state = {**self.__dict__, "_variants": [], "_last": None}  # compiled again where it's loaded
         del state["forward"]
         return state
 
@@ -161,20 +161,19 @@ class CompiledModule(nn.Module):
 
     def _variant(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
         key = call_key(args, kwargs)
-        variants: dict[Any, Variant] = self.__dict__["_variants"]
-        known = variants.get(key)
-        if known is not None and known.guard.holds():
-            return known
-        if known is None and len(variants) >= _MOST_VARIANTS:
-            warnings.warn(
-                f"norse.compile: more than {_MOST_VARIANTS} kinds of calls (dtypes, ranks, structures); further ones "
-                "run eagerly",
-                RuntimeWarning,
-                stacklevel=4,
+        variants: list[tuple[Any, Variant]] = self.__dict__["_variants"]
+        for known, variant in variants:
+            if known == key and variant.guard.holds():
+                return variant
+        variant = self._compiled(args, kwargs)
+        variants.append((key, variant))
+        if len(variants) > _MOST_VARIANTS:
+            del variants[0]
+            warn_once(
+                f"norse.compile: {type(self.model).__name__} has been traced for more than {_MOST_VARIANTS} kinds of "
+                "calls (dtypes, ranks, structures, settings); the oldest are forgotten, and traced again when they come"
             )
-            return Variant(Guard(self.model, ()), reason=f"more than {_MOST_VARIANTS} kinds of calls")
-        variants[key] = self._compiled(args, kwargs)
-        return variants[key]
+        return variant
 
     def _compiled(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
         model, options = self.model, self.__dict__["_options"]

@@ -108,7 +108,8 @@ class LoopStep:
         graph = self.tick.graph
         length = tensors[self.tick.varying[0]].shape[0]
         if length == 0:
-            empty = [tensors[self.tick.varying[0]].new_empty((0, *layout.shape)) for _ in graph.outputs]
+            like, types = tensors[self.tick.varying[0]], layout.graph.types
+            empty = [like.new_empty((0, *layout.shape), dtype=types[name].dtype) for name in graph.outputs]
             return empty, list(initial.values())
         wanted = self._wanted(tensors, initial)
         varying = set(self.tick.varying)

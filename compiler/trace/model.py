@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 import norse.torch as snn
 from norse.compiler.check import check_step
 from norse.compiler.errors import Unsupported
+from norse.compiler.identity import Identity
 from norse.compiler.ir import Graph, Node, Operand, Ref, Type
 from norse.compiler.layers import LAYERS, check_layer_input
 from norse.compiler.passes.infer_types import infer_nodes
@@ -106,21 +107,8 @@ def unchanged_modules(root: nn.Module) -> Iterator[None]:
         raise Unsupported("its forward draws random numbers that do not depend on its input")
 
 
-class _Same:
-    """Compares by identity, and containers by their length too."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        self.size = len(value) if isinstance(value, list | dict | set) else 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.value is other.value and self.size == other.size
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _attributes(module: nn.Module) -> dict[str, _Same]:
-    return {name: _Same(value) for name, value in module.__dict__.items()}
+def _attributes(module: nn.Module) -> dict[str, Identity]:
+    return {name: Identity(value) for name, value in module.__dict__.items()}
 
 
 def _python_random() -> Any:
