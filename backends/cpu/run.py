@@ -35,17 +35,16 @@ def _driver() -> ctypes.CDLL:
 
 @cache
 def _gomp_parallel() -> int | None:
-    """`GOMP_parallel` of the OpenMP library that torch has loaded, so that its threads are ours too."""
+    """`GOMP_parallel` of the OpenMP library that torch itself is linked to, so that its threads are ours too.
+
+    Others may be loaded as well (scikit-learn brings one), so it's looked up through torch's library.
+    """
     try:
-        maps = Path("/proc/self/maps").read_text()
-    except OSError:
+        library = ctypes.CDLL(str(next((Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"))))
+    except (OSError, StopIteration):
         return None
-    for path in dict.fromkeys(line.split(maxsplit=5)[5] for line in maps.splitlines() if "/" in line):
-        if any(name in Path(path).name for name in ("libgomp", "libiomp5", "libomp")):
-            symbol = getattr(ctypes.CDLL(path), "GOMP_parallel", None)
-            if symbol is not None:
-                return ctypes.cast(symbol, ctypes.c_void_p).value
-    return None
+    symbol = getattr(library, "GOMP_parallel", None)
+    return None if symbol is None else ctypes.cast(symbol, ctypes.c_void_p).value
 
 
 class Executable:
