@@ -85,6 +85,7 @@ class _Reader:
     edges: list[Edge] = field(default_factory=list)
     delayed: set[Edge] = field(default_factory=set)
     neurons: dict[str, ReadNeuron] = field(default_factory=dict)
+    scaled: dict[str, str] = field(default_factory=dict)  # a Scale that was put before a neuron -> that neuron
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # what each node gives, of one sample
 
     def module(self) -> nn.Module:
@@ -119,13 +120,13 @@ class _Reader:
             raise ValueError(f"node {name!r} ({type(node).__name__}): {error}") from error
         self.modules[name] = neuron.cell(self.dt, self.reset)
         if neuron.gain is not None:
-            self._insert_before(name, f"{name}_scale", Scale(neuron.gain))
+            self._insert_before(name, Scale(neuron.gain))
 
-    def _insert_before(self, name: str, wish: str, module: nn.Module) -> None:
-        new = wish
+    def _insert_before(self, name: str, module: nn.Module) -> None:
+        new = f"{name}_scale"
         while new in self.diagram.nodes or new in self.modules:
             new += "_"
-        self.modules[new] = module
+        self.modules[new], self.scaled[new] = module, name
         self.delayed = {(a, new if b == name else b) for a, b in self.delayed}
         self.edges = [(a, new if b == name else b) for a, b in self.edges] + [(new, name)]
 
@@ -251,19 +252,22 @@ class _Reader:
         return neuron.shape if neuron is not None else (weight.shape[1],)  # type: ignore[union-attr]
 
     def _compare(self, name: str, shape: tuple[int, ...]) -> None:
-        """A neuron's parameters must not make it larger, or say another size, than its input."""
-        neuron = self.neurons.get(name)
-        if neuron is None or hasattr(self.modules[name], "input_weights") or neuron.shape == shape:
+        """What has a number for each neuron must not make its input larger, or say another size."""
+        node_name = self.scaled.get(name, name)
+        node, module = self.diagram.nodes[node_name], self.modules[name]
+        if isinstance(module, Scale) and name not in self.scaled:
+            own = tuple(module.scale.shape)
+        elif node_name in self.neurons and (name in self.scaled or name not in self.scaled.values()):
+            own = self.neurons[node_name].shape
+        else:
             return
-        node = self.diagram.nodes[name]
-        if int(np.prod(neuron.shape)) != 1:
-            raise ValueError(
-                f"node {name!r} ({type(node).__name__}): expected parameters of its input's shape {list(shape)}, "
-                f"got {list(neuron.shape)}"
-            )
+        if own == shape or hasattr(module, "input_weights"):
+            return
+        where = f"node {node_name!r} ({type(node).__name__})"
+        if int(np.prod(own)) != 1:
+            raise ValueError(f"{where}: expected parameters of its input's shape {list(shape)}, got {list(own)}")
         repaired(
-            f"node {name!r} ({type(node).__name__}): its parameters have shape {list(neuron.shape)}, what comes in "
-            f"has {list(shape)}; taken for all neurons"
+            f"{where}: its parameters have shape {list(own)}, what comes in has {list(shape)}; taken for all neurons"
         )
 
     def _repair_flatten(self, name: str, shape: tuple[int, ...]) -> None:

@@ -114,11 +114,11 @@ class _Writer:
     def _layer(self, node: Node) -> None:
         path = node.attrs["_path"]
         layer = self.network.modules[path]
-        (operand,) = refs(node.inputs)
         where = _layer_name(path, layer)
         if node.op == "eager" and (row_of(layer) is None or untraceable(layer)):
             reason = self.network.eager.get(path, "it can't be traced")
             raise ValueError(f"{where}: expected a layer that the compiler understands, but {reason}")
+        operand = _only_ref(node.inputs[0])
         if isinstance(layer, VANISHING):
             if layer.training and isinstance(layer, nn.Dropout) and layer.p > 0:
                 raise ValueError(f"{where}: expected a model in eval mode, got Dropout in training; call model.eval()")
