@@ -16,19 +16,23 @@ from norse.compiler.ops import OPS, comparison, promoted
 
 C_TYPES: Mapping[torch.dtype, str] = {torch.float32: "float", torch.float64: "double", torch.bool: "bool"}
 
-# Names that mean something else in the generated text.
+# The words of C++17, and names that the generated text and the runtime's headers give a meaning.
 _RESERVED = frozenset(
-    """auto bool break case char const continue default do double else enum extern float for goto if inline int long
-    register restrict return short signed sizeof static struct switch template this typedef typename union unsigned void
-    volatile while class new delete operator and or not xor call count tick sample neuron
-    given buffers place""".split()  # noqa: SIM905
+    """alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t class compl const
+    const_cast constexpr continue decltype default delete do double dynamic_cast else enum errno explicit export extern
+    false float for friend goto if inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq
+    private protected public register reinterpret_cast restrict return short signed sizeof static static_assert
+    static_cast struct switch template this thread_local throw true try typedef typeid typename union unsigned using
+    virtual void volatile wchar_t while xor xor_eq
+    call count tick sample neuron given buffers place""".split()  # noqa: SIM905
 )
 
 
 def identifier(name: str) -> str:
     """A C identifier for a value: its own name where that is one."""
     name = re.sub(r"\W", "_", name)
-    taken = name in _RESERVED or name[0].isdigit() or name.endswith(("_row", "_held"))
+    # Names in capitals are macros' (NAN, INFINITY, ...).
+    taken = name in _RESERVED or name[0].isdigit() or name.isupper() or name.endswith(("_row", "_held"))
     return f"{name}_" if taken else name
 
 
@@ -63,7 +67,7 @@ def literal(number: Operand, dtype: torch.dtype) -> str:
         raise TypeError(f"a constant of type {type(number).__name__} in arithmetic")
     if dtype == torch.bool:
         return "true" if number else "false"
-    value = float(number)
+    value = float(torch.tensor(number, dtype=torch.float64).to(dtype))
     if not math.isfinite(value):
         return "NAN" if math.isnan(value) else ("INFINITY" if value > 0 else "(-INFINITY)")
     text = str(numpy.float32(value)) if dtype == torch.float32 else repr(value)
