@@ -22,8 +22,9 @@ help: ## this list
 demo: $(VENV)/.demo ## train a spiking network on handwritten digits, eagerly and compiled, and export it
 	$(BIN)/norse demo
 
+# Two workers share the cores, so OpenMP's threads sleep while they wait: spinning, they would slow each other many times.
 test: lint types ## lint, types, doctests and tests
-	$(BIN)/pytest -n 2
+	OMP_WAIT_POLICY=passive $(BIN)/pytest -n 2
 
 lint: $(VENV)/.dev ## ruff: rules and format
 	$(BIN)/ruff check .
