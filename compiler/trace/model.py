@@ -127,6 +127,7 @@ class _ModelRecorder(Recorder):
         self.followed: list[str] = []
         self.module = ""  # the path of the module that is being followed
         self.lifted = False  # inside a Lift: values are those of one tick, for all ticks
+        self.forgets = False  # inside a module that keeps no state from tick to tick
 
     @contextmanager
     def intercepting(self) -> Iterator[None]:
@@ -186,7 +187,11 @@ class _ModelRecorder(Recorder):
 
     def _follow(self, module: nn.Module, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.followed.append(path)
-        return followed(lambda: module.forward(*args, **kwargs))
+        before, self.forgets = self.forgets, self.forgets or not is_stateful(module)
+        try:
+            return followed(lambda: module.forward(*args, **kwargs))
+        finally:
+            self.forgets = before
 
     def _layer(self, layer: nn.Module, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if len(args) != 1 or kwargs:
@@ -208,6 +213,8 @@ class _ModelRecorder(Recorder):
         own_time = isinstance(module, _OVER_TIME)
         if own_time and self.lifted:
             raise Unsupported("it is a layer over time inside a Lift")
+        if self.lifted and self.forgets:
+            raise Unsupported("the module around it hands on no state, so it starts anew at every tick of the Lift")
         with self.mode, torch.no_grad():
             first = starting_state(module, x.fake, self.fakes(state))
         given, structure = pytree.tree_flatten(first)
@@ -253,13 +260,13 @@ class _ModelRecorder(Recorder):
         inner = module.lifted_module
         fake = sequence.fake
         tick = self._emit("enter", (operand(sequence),), {}, (first_tick(fake),))[0]
-        self.lifted = True
+        before, self.lifted, self.forgets = self.forgets, True, False
         try:
             result = inner(tick, state) if is_stateful(inner) else inner(tick)
         finally:
-            self.lifted = False
+            self.lifted, self.forgets = False, before
         out, new_state = result if is_stateful(inner) else (result, None)
-        out = pytree.tree_map(lambda z: self._leave(z, fake.shape[0]), out, is_leaf=is_recorded)
+        out = self._leave(out, fake.shape[0])
         new_state = pytree.tree_map(
             lambda leaf: self._last(leaf) if is_recorded(leaf) else leaf, new_state, is_leaf=is_recorded
         )
@@ -267,7 +274,7 @@ class _ModelRecorder(Recorder):
 
     def _leave(self, tick: Any, length: int) -> Any:
         if not is_recorded(tick):
-            raise Unsupported("a lifted module returns something else than tensors")
+            raise Unsupported("a lifted module returns something else than a tensor")
         return self._emit("leave", (operand(tick),), {}, (tick.fake.new_empty((length, *tick.fake.shape)),))[0]
 
     def _last(self, value: Any) -> Any:
@@ -298,11 +305,24 @@ class _ModelRecorder(Recorder):
 
     def _run_fake(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
-            with self.mode, torch.no_grad():
+            with self._fake_buffers(module), self.mode, torch.no_grad():
                 return module(*self.fakes(args), **self.fakes(kwargs))
         except Exception as error:
             path = self.paths[id(module)]
             raise Unsupported(f"what {path} returns can't be told without running it: {error}") from error
+
+    @contextmanager
+    def _fake_buffers(self, module: nn.Module) -> Iterator[None]:
+        """A batch norm counts its calls in a buffer, and this is none."""
+        held = [(part._buffers, dict(part._buffers)) for part in module.modules()]
+        for buffers, real in held:
+            buffers.update({name: x if x is None else self.mode.from_tensor(x) for name, x in real.items()})
+        try:
+            yield
+        finally:
+            for buffers, real in held:
+                buffers.clear()
+                buffers.update(real)
 
     # ---- nodes -----------------------------------------------------------------------------------
 
