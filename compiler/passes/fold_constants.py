@@ -8,13 +8,15 @@ from norse.compiler.ops import OPS
 
 
 def fold_constants(graph: Graph) -> Graph:
-    """`add(2, 3)` becomes 5 where it is used; `identity(%x)` becomes `%x`, and so does a cast to the dtype it has."""
+    """`add(2, 3)` becomes 5 where it is used; a tick's `identity(%x)` becomes `%x`, as does a cast to its own dtype."""
     known: dict[str, Operand] = {}
     kept = _left_behind(graph)
     nodes = []
     for node in graph.nodes:
         node = substitute_inputs(node, known)
-        if node.outputs[0] not in kept and (node.op == "identity" or _casts_to_itself(graph, node.op, node.inputs)):
+        # Outside of ticks a copy is one that the user may write into.
+        copies = (node.op == "identity" and node.tick) or _casts_to_itself(graph, node.op, node.inputs)
+        if node.outputs[0] not in kept and copies:
             known[node.output] = node.inputs[0]
         elif node.op in OPS and not node.uses and node.output not in graph.outputs:
             values: dict[str, Operand] = {}

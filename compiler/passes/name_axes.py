@@ -34,16 +34,20 @@ def _in_lift(node: Node) -> bool:
 
 
 def _over_time(graph: Graph) -> set[str]:
+    """Values whose first dimension is time: found forwards and backwards, until nothing is added."""
     known: set[str] = set()
-    for node in graph.nodes:
-        makes_time = node.op == "leave" or node.attrs.get("_own_time")
-        if makes_time or (_keeps_leading(node) and known.intersection(node.uses)):
-            known.update(node.outputs)
-    for node in reversed(graph.nodes):
-        if node.op == "enter" or node.attrs.get("_own_time"):
-            known.add(node.uses[0])
-        elif _keeps_leading(node) and known.intersection(node.outputs):
-            known.update(_sequences(node, graph))
+    size = -1
+    while len(known) > size:
+        size = len(known)
+        for node in graph.nodes:
+            makes_time = node.op == "leave" or node.attrs.get("_own_time")
+            if makes_time or (_keeps_leading(node) and known.intersection(node.uses)):
+                known.update(node.outputs)
+        for node in reversed(graph.nodes):
+            if node.op == "enter" or node.attrs.get("_own_time"):
+                known.add(node.uses[0])
+            elif _keeps_leading(node) and known.intersection(node.outputs):
+                known.update(_sequences(node, graph))
     return known
 
 

@@ -1,7 +1,7 @@
 """Fold constants: arithmetic of Python numbers is done once, and copies are what they copy."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import norse.torch as snn
 from norse.compiler.ir import Graph, Node, Ref
@@ -72,3 +72,18 @@ def test_no_tensor_is_folded() -> None:
     before, after = around(fold_constants, snn.LIF(), SEQUENCE)
     assert str(after) == str(before)
     assert "mul(0.001, @p.tau_mem_inv)" in str(after)
+
+
+def test_a_copy_outside_of_neurons_stays_a_copy() -> None:
+    class Copies(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = snn.LIBox()
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            output: Tensor = self.layer(x)[0]
+            return x.clone(), output.clone()
+
+    _, after = around(fold_constants, Copies(), SEQUENCE)
+    assert "%clone = identity(%x)" in str(after)
+    assert "%clone_1 = identity(%z)" in str(after)

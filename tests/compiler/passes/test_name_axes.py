@@ -110,3 +110,17 @@ def test_without_a_neuron_over_time_there_is_one_tick() -> None:
           return %relu
         }
     """)
+
+
+def test_what_a_sequence_is_used_for_besides_has_time_too() -> None:
+    class Skips(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = snn.LIBox()
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            other = x * 2.0
+            return self.layer(x)[0], other
+
+    graph = network(Skips(), SEQUENCE)
+    assert [str(graph.types[name]) for name in graph.outputs] == ["analog[T, B, 3]"] * 2
