@@ -23,7 +23,9 @@ _RUNTIME = Path(__file__).parent / "runtime"
 _SHARED = Path(__file__).parent.parent / "c_family"
 # No contraction into FMA and no reassociation: eager's bits. Traps and errno are given up, so that loops vectorise.
 _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math")
-_EXACT, _FAST = ("-ffp-contract=off",), ("-ffp-contract=fast", "-ffast-math")
+_EXACT = ("-ffp-contract=off",)
+# Not -ffast-math itself: linked with it, a library would flush subnormals to zero for the whole process.
+_FAST = ("-ffp-contract=fast", "-fassociative-math", "-freciprocal-math", "-fno-signed-zeros")
 
 
 @dataclass
