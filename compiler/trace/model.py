@@ -3,13 +3,11 @@
 What can't be followed becomes an `eager` node at the smallest module that holds it, with the reason.
 """
 
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-import numpy
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -18,7 +16,6 @@ from torch.utils import _pytree as pytree
 import norse.torch as snn
 from norse.compiler.check import check_step
 from norse.compiler.errors import Unsupported
-from norse.compiler.identity import Identity
 from norse.compiler.ir import Graph, Node, Operand, Ref, Type
 from norse.compiler.layers import LAYERS, check_layer_input
 from norse.compiler.passes.infer_types import infer_nodes
@@ -33,6 +30,7 @@ from norse.compiler.trace.recorder import (
     raw_graph,
 )
 from norse.compiler.trace.step import TRACING, Step, followed, trace_step
+from norse.compiler.trace.unchanged import unchanged_modules
 from norse.torch.module.snn import starting_state
 from norse.torch.module.stateful import is_stateful
 
@@ -84,36 +82,6 @@ def _argument_names(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
     flat, _ = pytree.tree_flatten_with_path((args, kwargs))
     single = sum(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves((args, kwargs))) == 1
     return ["x" if index == 0 or single else f"x{index}" for index, _ in enumerate(flat)]
-
-
-@contextmanager
-def unchanged_modules(root: nn.Module) -> Iterator[None]:
-    """Puts back what running the modules' Python changes on them, and says that it would have changed."""
-    before = [(path, module, _attributes(module)) for path, module in root.named_modules()]
-    state = (torch.get_rng_state(), _python_random())
-    yield
-    for path, module, attributes in before:
-        after = _attributes(module)
-        if after == attributes:
-            continue
-        changed = next(name for name in {**attributes, **after} if attributes.get(name) != after.get(name))
-        for name in attributes:
-            module.__dict__[name] = attributes[name].value
-        raise Unsupported(f"its forward changes self.{changed}" + (f" of {path!r}" if path else ""))
-    if state[1] != _python_random():
-        raise Unsupported("its forward draws from Python's or numpy's random generator")
-    if not torch.equal(state[0], torch.get_rng_state()):
-        torch.set_rng_state(state[0])
-        raise Unsupported("its forward draws random numbers that do not depend on its input")
-
-
-def _attributes(module: nn.Module) -> dict[str, Identity]:
-    return {name: Identity(value) for name, value in module.__dict__.items()}
-
-
-def _python_random() -> Any:
-    generator = numpy.random.get_state(legacy=False)
-    return random.getstate(), str(generator["state"]["pos"]), generator["state"]["key"].tobytes()
 
 
 class _ModelRecorder(Recorder):

@@ -1,0 +1,131 @@
+"""Tracing runs a model's Python, and must leave no trace in it: what it changes is put back, and is a reason to stay eager."""
+
+import operator
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from norse.compiler.errors import Unsupported
+
+
+@contextmanager
+def unchanged_modules(root: nn.Module) -> Iterator[None]:
+    """While inside, the model's tensors can't be written; attributes and random generators are put back after it."""
+    modules = [_Attributes(path, module) for path, module in root.named_modules()]
+    generators = _Generators()
+    try:
+        with _NoWrites(root):
+            yield
+    finally:
+        changed = [name for module in modules for name in module.put_back()]
+        drawn = generators.put_back()
+    if changed:
+        raise Unsupported(f"its forward changes {changed[0]}")
+    if drawn:
+        raise Unsupported(f"its forward draws from {drawn} generator, with no tensor that depends on its input")
+
+
+class _NoWrites(TorchDispatchMode):
+    """Refuses what would be written into a tensor of the model now, and never again when the trace runs."""
+
+    def __init__(self, root: nn.Module) -> None:
+        super().__init__()
+        tensors = (x for module in root.modules() for x in (*vars(module).values(), *module._buffers.values()))
+        held = (*root.parameters(), *(x for x in tensors if isinstance(x, torch.Tensor)))
+        self._places = {_place(x) for x in held} - {0}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func._schema.is_mutable:
+            places = zip(func._schema.arguments, args, strict=False)
+            written = [value for argument, value in places if _writes(argument)]
+            written += [kwargs[a.name] for a in func._schema.arguments if a.name in kwargs and _writes(a)]
+            tensors = (leaf for leaf in pytree.tree_leaves(written) if isinstance(leaf, torch.Tensor))
+            if any(_place(tensor) in self._places for tensor in tensors):
+                raise Unsupported(f"it changes a tensor in place ({func._schema.name.removeprefix('aten::')})")
+        return func(*args, **kwargs)
+
+
+def _place(tensor: torch.Tensor) -> int:
+    """Where its numbers are, views of it included; 0 for those that are nowhere."""
+    return 0 if isinstance(tensor, FakeTensor) or tensor.is_sparse else tensor.untyped_storage()._cdata
+
+
+def _writes(argument: Any) -> bool:
+    return argument.alias_info is not None and argument.alias_info.is_write
+
+
+class _Attributes:
+    """A module's attributes as they are, and what the lists, dicts and sets among them hold (its buffers are in one)."""
+
+    def __init__(self, path: str, module: nn.Module) -> None:
+        self._path, self._module = path, module
+        self._values = dict(vars(module))
+        self._contents = {n: _contents(v) for n, v in self._values.items() if isinstance(v, list | dict | set)}
+
+    def put_back(self) -> list[str]:
+        """Names what had changed."""
+        now = vars(self._module)
+        changed = [name for name in {**self._values, **now} if now.get(name, self) is not self._values.get(name, self)]
+        for name, before in self._contents.items():
+            container = self._values[name]
+            if not _same(_contents(container), before):
+                changed.append(name)
+                container.clear()
+                _fill(container, before)
+        if changed:
+            now.clear()
+            now.update(self._values)
+        within = f" of {self._path!r}" if self._path else ""
+        return [f"self.{_CONTENTS.get(name, name)}{within}" for name in changed]
+
+
+_CONTENTS = {"_buffers": "(a buffer)", "_parameters": "(a parameter)", "_modules": "(a submodule)"}
+
+
+def _contents(container: Any) -> list[Any]:
+    """A dict's keys and then its values, anything else's entries."""
+    return [*container, *container.values()] if isinstance(container, dict) else list(container)
+
+
+def _fill(container: Any, contents: list[Any]) -> None:
+    if isinstance(container, dict):
+        half = len(contents) // 2
+        container.update(zip(contents[:half], contents[half:], strict=True))
+    else:
+        container.extend(contents) if isinstance(container, list) else container.update(contents)
+
+
+def _same(a: list[Any], b: list[Any]) -> bool:
+    """By identity: entries may be tensors, which have no truth."""
+    return len(a) == len(b) and all(map(operator.is_, a, b))
+
+
+class _Generators:
+    """Python's, numpy's and torch's random generators."""
+
+    def __init__(self) -> None:
+        self._python, self._numpy, self._torch = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
+
+    def put_back(self) -> str:
+        """Names the one that was drawn from."""
+        numpys = numpy.random.get_state()
+        drawn = ""
+        if not torch.equal(self._torch, torch.get_rng_state()):
+            drawn = "torch's random"
+            torch.set_rng_state(self._torch)
+        if str(numpys[2:]) != str(self._numpy[2:]) or (numpys[1] != self._numpy[1]).any():
+            drawn = "numpy's random"
+            numpy.random.set_state(self._numpy)
+        if random.getstate() != self._python:
+            drawn = "Python's random"
+            random.setstate(self._python)
+        return drawn
