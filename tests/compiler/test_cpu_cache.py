@@ -212,3 +212,9 @@ def test_text_that_the_compiler_refuses_is_kept_for_a_look(cache: Path) -> None:
     assert str(kept) in str(refusal.value)
     assert kept.read_text() == "this is not C++\n"
     assert not libraries(cache)
+
+
+def test_fast_math_leaves_the_process_its_subnormal_numbers() -> None:
+    build.load(SOURCE, fast_math=True)
+    tiny = torch.tensor(1e-40)
+    assert (tiny * 2 > 0).item()
