@@ -157,9 +157,9 @@ REFUSED = {
     "state that is changed": (Doubling(), "layer 'cell' (LIFCell)", "expected its state to be carried", "changes"),
     "state that a Lift drops": (
         snn.SequentialState(snn.Lift(Afresh())),
-        "layer '0.lifted_module.cell' (LIFCell)",
-        "expected its state to be carried",
-        "drops",
+        "layer '0' (Lift)",
+        "expected a layer that the compiler understands",
+        "0.lifted_module.cell: the module around it hands on no state, so it starts anew at every tick",
     ),
     "an operation": (Rectifying(), "its forward", "NIR can't say", "exp"),
     "an eager layer": (
