@@ -55,7 +55,8 @@ class TorchStep:
         try:
             return pytree.tree_leaves(starting_state(module, x, state))
         except (TypeError, ValueError) as error:
-            raise type(error)(f'norse.compile: layer "{node.attrs["_path"]}": {error}') from error
+            path = node.attrs["_path"]
+            raise type(error)(f'norse.compile: layer "{path}": {error}' if path else str(error)) from error
 
     def _eager(self, node: Node, values: Values) -> list[Any]:
         leaves = list(node.attrs["_leaves"])

@@ -138,7 +138,11 @@ class _ModelRecorder(Recorder):
         if self.lifted:
             raise Unsupported(f"{path}: {reason}")
         self.eager[path] = reason
-        return self._opaque(module, path, args, kwargs)
+        try:
+            return self._opaque(module, path, args, kwargs)
+        except Unsupported as why:  # all around it must be eager too, for the reason that it is
+            where = f'layer "{path}" ({type(module).__name__})'
+            raise Unsupported(reason if reason.startswith("layer ") else f"{where}: {reason}; {why}") from why
 
     def _handler(self, module: nn.Module) -> Callable[..., Any]:
         if is_neuron(module):

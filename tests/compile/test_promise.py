@@ -1,0 +1,412 @@
+"""Whatever is done to a model after compiling it, the next call is right: what eager gives for the model as it is then."""
+
+import copy
+import pickle
+from collections.abc import Callable
+from types import MethodType
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import norse
+import norse.torch as snn
+from norse.compiler.module import CompiledModule
+from norse.torch.functional.lif import LIFParameters
+
+from .comparison import Observation, assert_same_gradients, assert_same_results, assert_spikes_and_silence, observe
+from .neurons import currents, learnt
+
+
+def network() -> snn.SequentialState:
+    """Dropout, a batch norm, neurons with learnt parameters, and a recurrent layer, all in training mode."""
+    torch.manual_seed(1)
+    model = snn.SequentialState(
+        nn.Linear(6, 8),
+        snn.LIF(p=learnt(LIFParameters, (8,))),
+        nn.Dropout(0.3),
+        snn.Lift(nn.BatchNorm1d(8)),
+        snn.LIFRecurrent(8, 7, p=learnt(LIFParameters, ()), autapses=True),
+        nn.Linear(7, 3),
+        snn.LI(),
+    )
+    with torch.no_grad():
+        model[0].weight.normal_(0.3, 1.0)
+    return model.double().train()
+
+
+X = 4 * currents("", 20, 4, 6,)
+
+
+def seeded(model: nn.Module) -> Observation:
+    torch.manual_seed(5)  # for Dropout
+    return observe(model, X)
+
+
+def assert_right(compiled: CompiledModule) -> None:
+    """Compared with eager on a copy, which is made now; called twice, so that what a change caused is done with."""
+    for _ in range(2):
+        eager = copy.deepcopy(compiled.model)
+        theirs, mine = seeded(eager), seeded(compiled)
+        assert_same_results(mine, theirs)
+        assert_same_gradients(mine, theirs)
+        for (name, buffer), other in zip(compiled.named_buffers(), eager.buffers(), strict=True):
+            assert torch.equal(buffer, other), name  # running statistics
+    if compiled.training:
+        assert_spikes_and_silence(compiled.model, X)
+
+
+def takes_an_optimizer_step(model: nn.Module) -> None:
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    model(X)[0].square().sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def edits_data(model: nn.Module) -> None:
+    model[0].weight.data *= 1.2
+    model[1].p.v_th.data += 0.1
+    model[4].recurrent_weights.data.mul_(0.5)
+
+
+def replaces_data(model: nn.Module) -> None:
+    model[0].weight.data = model[0].weight.data.clone() * 0.9
+    model[4].input_weights.data = torch.randn(7, 8).double()
+
+
+def goes_to_eval(model: nn.Module) -> None:
+    model.eval()
+
+
+def goes_to_eval_in_one_layer(model: nn.Module) -> None:
+    model[2].eval()
+
+
+def goes_to_eval_and_back(model: nn.Module) -> None:
+    model.eval()
+    model(X)
+    model.train()
+
+
+def replaces_parameters_of_a_neuron(model: nn.Module) -> None:
+    model[1].p = learnt(LIFParameters, ())._replace(v_th=nn.Parameter(torch.tensor(0.8)))
+
+
+def replaces_the_surrogate(model: nn.Module) -> None:
+    model[1].p = model[1].p._replace(method="tanh", alpha=torch.tensor(1.0))
+
+
+def changes_the_sharpness(model: nn.Module) -> None:
+    model[1].p = model[1].p._replace(alpha=3.0)
+
+
+def changes_the_time_step(model: nn.Module) -> None:
+    model[1].dt = 0.002
+    model[4].dt = 0.0015
+
+
+def records_states(model: nn.Module) -> None:
+    model[4].record_states = True
+
+
+def asks_for_hidden_outputs(model: nn.Module) -> None:
+    model.return_hidden = True
+
+
+def swaps_a_submodule(model: nn.Module) -> None:
+    model[5] = nn.Linear(7, 3).double()
+
+
+def swaps_a_layer_for_another_kind(model: nn.Module) -> None:
+    model[2] = nn.ReLU()
+
+
+def swaps_a_neuron(model: nn.Module) -> None:
+    model[1] = snn.LIFBox(p=snn.LIFBox().p._replace(tau_mem_inv=torch.tensor(300.0)))
+
+
+def appends_a_layer(model: nn.Module) -> None:
+    model.append(nn.Linear(3, 2).double())
+
+
+def replaces_a_weight(model: nn.Module) -> None:
+    model[0].weight = nn.Parameter(torch.randn(8, 6).double() + 0.3)
+
+
+def removes_a_bias(model: nn.Module) -> None:
+    model[5].bias = None
+
+
+def loads_a_state_dict(model: nn.Module) -> None:
+    torch.manual_seed(9)
+    model.load_state_dict({name: tensor * (1 + 0.1 * torch.rand(())) for name, tensor in model.state_dict().items()})
+
+
+def loads_a_state_dict_by_assignment(model: nn.Module) -> None:
+    model.load_state_dict({name: 1.1 * tensor for name, tensor in model.state_dict().items()}, assign=True)
+
+
+def freezes_weights(model: nn.Module) -> None:
+    for parameter in (model[0].weight, model[4].recurrent_weights, model[1].p.tau_mem_inv):
+        parameter.requires_grad_(False)
+
+
+def freezes_and_thaws_weights(model: nn.Module) -> None:
+    freezes_weights(model)
+    model(X)[0].sum().backward()
+    model.requires_grad_(True)
+    model.zero_grad()
+
+
+def hooks_a_linear_layer(model: nn.Module) -> None:
+    model[0].register_forward_hook(lambda module, args, out: 1.5 * out)
+
+
+def hooks_a_linear_layers_input(model: nn.Module) -> None:
+    model[5].register_forward_pre_hook(lambda module, args: (2 * args[0],))
+
+
+def hooks_a_neuron(model: nn.Module) -> None:
+    model[1].register_forward_hook(lambda module, args, out: (0.5 * out[0], out[1]))
+
+
+def hooks_a_gradient(model: nn.Module) -> None:
+    model[5].register_full_backward_hook(lambda module, incoming, outgoing: (3 * incoming[0],))
+
+
+def hooks_a_parameters_gradient(model: nn.Module) -> None:
+    model[0].weight.register_hook(_doubled)
+
+
+def _doubled(gradient: Tensor) -> Tensor:
+    return 2 * gradient
+
+
+def replaces_a_forward(model: nn.Module) -> None:
+    model[0].forward = MethodType(_shifted, model[0])
+
+
+def _shifted(linear: nn.Linear, x: Tensor) -> Tensor:
+    return nn.functional.linear(x, linear.weight, linear.bias) - 0.1
+
+
+def parametrizes_a_weight(model: nn.Module) -> None:
+    nn.utils.parametrizations.weight_norm(model[5])
+
+
+def becomes_float32_and_float64_again(model: nn.Module) -> None:
+    model.float()
+    model(X.float())
+    model.double()
+
+
+CHANGES = {
+    change.__name__.replace("_", " "): change
+    for change in (
+        takes_an_optimizer_step,
+        edits_data,
+        replaces_data,
+        goes_to_eval,
+        goes_to_eval_in_one_layer,
+        goes_to_eval_and_back,
+        replaces_parameters_of_a_neuron,
+        replaces_the_surrogate,
+        changes_the_sharpness,
+        changes_the_time_step,
+        records_states,
+        asks_for_hidden_outputs,
+        swaps_a_submodule,
+        swaps_a_layer_for_another_kind,
+        swaps_a_neuron,
+        appends_a_layer,
+        replaces_a_weight,
+        removes_a_bias,
+        loads_a_state_dict,
+        loads_a_state_dict_by_assignment,
+        freezes_weights,
+        freezes_and_thaws_weights,
+        hooks_a_linear_layer,
+        hooks_a_linear_layers_input,
+        hooks_a_neuron,
+        hooks_a_gradient,
+        replaces_a_forward,
+        parametrizes_a_weight,
+        becomes_float32_and_float64_again,
+    )
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_next_call_is_right_after_one(name: str) -> None:
+    compiled = norse.compile(network(), exact=True)
+    assert_right(compiled)
+    CHANGES[name](compiled.model)
+    compiled.training = compiled.model.training
+    assert_right(compiled)
+
+
+@pytest.mark.parametrize("change", [goes_to_eval, goes_to_eval_and_back, takes_an_optimizer_step, freezes_weights])
+def test_the_compiled_module_can_be_changed_as_the_model_can(change: Callable[[nn.Module], None]) -> None:
+    compiled = norse.compile(network(), exact=True)
+    assert_right(compiled)
+    change(_Subscripted(compiled))  # type: ignore[arg-type]
+    assert compiled.training == compiled.model.training
+    assert_right(compiled)
+
+
+class _Subscripted:
+    """A compiled chain whose layers are reached as the chain's are."""
+
+    def __init__(self, compiled: CompiledModule) -> None:
+        self.compiled = compiled
+
+    def __getitem__(self, index: int) -> nn.Module:
+        return self.compiled.get_submodule(str(index))
+
+    def __call__(self, x: Tensor) -> object:
+        return self.compiled(x)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.compiled, name)
+
+
+def test_a_changed_parameter_needs_no_new_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    from norse.compiler import module as compiled_module
+
+    compiled = norse.compile(network(), exact=True)
+    seeded(compiled)
+    monkeypatch.setattr(compiled_module, "trace_model", lambda *_: pytest.fail("it was traced again"))
+    for change in (takes_an_optimizer_step, edits_data, replaces_data, loads_a_state_dict):
+        change(compiled.model)
+        seeded(compiled)
+
+
+def test_a_hook_that_is_removed_leaves_the_layer_native_again() -> None:
+    model = snn.SequentialState(nn.Linear(6, 8), snn.LIF()).double()
+    compiled = norse.compile(model)
+    handle = model[1].register_forward_hook(lambda *_: None)
+    compiled(X)
+    assert "hook" in compiled.explain()
+    handle.remove()
+    compiled(X)
+    assert "hook" not in compiled.explain() and "native" in compiled.explain()
+
+
+def test_a_hook_is_called_once_a_call() -> None:
+    model, calls = snn.SequentialState(nn.Linear(6, 8), snn.LIF()).double(), []
+    compiled = norse.compile(model)
+    compiled(X)
+    model[1].register_forward_hook(lambda _, args, out: calls.append((args[0].shape, out[0].shape)))
+    compiled(X)
+    compiled(X)
+    assert calls[-2:] == [((20, 4, 8), (20, 4, 8))] * 2
+    assert all(isinstance(shape, torch.Size) for pair in calls for shape in pair)
+
+
+class TestGradModes:
+    def test_no_grad_inference_mode_and_training_take_turns(self) -> None:
+        compiled = norse.compile(network().eval(), exact=True)
+        eager = copy.deepcopy(compiled.model)
+        for _ in range(2):
+            assert_right(compiled)
+            with torch.no_grad():
+                theirs, mine = eager(X), compiled(X)
+                assert torch.equal(mine[0], theirs[0]) and not mine[0].requires_grad
+            with torch.inference_mode():
+                theirs, mine = eager(X), compiled(X)
+                assert torch.equal(mine[0], theirs[0]) and mine[0].is_inference()
+
+    def test_a_first_call_in_inference_mode_does_no_harm(self) -> None:
+        compiled = norse.compile(network().eval(), exact=True)
+        with torch.inference_mode():
+            compiled(X)
+        assert_right(compiled)
+
+    def test_results_require_grad_where_eagers_do(self) -> None:
+        for model in (snn.LIF(), snn.LIFCell(), snn.LI(), snn.IAF(), snn.LIFRecurrent(6, 3)):
+            eager, ours = copy.deepcopy(model.double())(X), norse.compile(model)(X)
+            assert ours[0].requires_grad == eager[0].requires_grad
+            for mine, theirs in zip(ours[1], eager[1], strict=True):
+                assert mine.requires_grad >= theirs.requires_grad, type(model).__name__
+
+    def test_a_frozen_model_in_no_grad_still_differentiates_its_input(self) -> None:
+        compiled = norse.compile(network().eval().requires_grad_(False), exact=True)
+        eager = copy.deepcopy(compiled.model)
+        assert_same_gradients(seeded(compiled), seeded(eager))
+
+
+class TestItIsTheModel:
+    def test_under_the_models_names_with_the_models_parameters(self) -> None:
+        model = network()
+        compiled = norse.compile(model)
+        assert list(compiled.state_dict()) == list(model.state_dict())
+        assert [name for name, _ in compiled.named_modules()] == [name for name, _ in model.named_modules()]
+        for (name, mine), (other, theirs) in zip(compiled.named_parameters(), model.named_parameters(), strict=True):
+            assert name == other and mine is theirs
+        compiled(X)
+        assert list(compiled.state_dict()) == list(model.state_dict())
+        assert all(mine is theirs for mine, theirs in zip(compiled.parameters(), model.parameters(), strict=True))
+
+    def test_after_a_state_dict_of_its_own_came_back(self) -> None:
+        torch.manual_seed(3)
+        source, target = norse.compile(network()), norse.compile(network())
+        takes_an_optimizer_step(source)
+        target.load_state_dict(source.state_dict())
+        assert torch.equal(seeded(target).results[0], seeded(source).results[0])
+
+    @pytest.mark.parametrize("called", [False, True], ids=["before a call", "after a call"])
+    def test_and_its_deepcopy_is_another(self, called: bool) -> None:
+        compiled = norse.compile(network(), exact=True)
+        if called:
+            compiled(X)
+        other = copy.deepcopy(compiled)
+        assert not {id(p) for p in other.parameters()} & {id(p) for p in compiled.parameters()}
+        before = compiled(X)[1][1].v.shape, [p.clone() for p in compiled.parameters()]
+        takes_an_optimizer_step(other)
+        assert all(torch.equal(p, q) for p, q in zip(compiled.parameters(), before[1], strict=True))
+        assert_right(other)
+        assert_right(compiled)
+
+    @pytest.mark.parametrize("called", [False, True], ids=["before a call", "after a call"])
+    def test_and_it_can_be_pickled(self, called: bool) -> None:
+        compiled = norse.compile(network(), exact=True)
+        if called:
+            seeded(compiled)
+        other = pickle.loads(pickle.dumps(compiled))
+        assert_same_results(seeded(other), seeded(compiled))
+        takes_an_optimizer_step(other)
+        assert_right(other)
+
+    def test_and_it_can_be_a_part_of_another_model(self) -> None:
+        inner = network()
+        outer = snn.SequentialState(nn.Linear(6, 6).double(), norse.compile(inner, exact=True))
+        plain = snn.SequentialState(copy.deepcopy(outer[0]), copy.deepcopy(inner))
+        assert_same_results(seeded(outer), seeded(plain))
+        assert_same_gradients(seeded(outer), seeded(plain))
+        again = norse.compile(copy.deepcopy(outer), exact=True)
+        assert_same_results(seeded(again), seeded(plain))
+
+    def test_and_functional_calls_take_other_parameters(self) -> None:
+        torch.manual_seed(1)
+        model = snn.SequentialState(nn.Linear(6, 8), snn.LIF(), snn.LIFRecurrent(8, 7)).double()
+        compiled = norse.compile(model, exact=True)
+        compiled(X)
+        others = {name: 1.1 * tensor.detach() for name, tensor in compiled.named_parameters()}
+        theirs = torch.func.functional_call(copy.deepcopy(compiled.model), others, (X,))
+        assert torch.equal(torch.func.functional_call(compiled, others, (X,))[0], theirs[0])
+
+    def test_and_training_it_is_training_the_model(self) -> None:
+        """Ten steps of an optimizer, eagerly and compiled from the same start, end alike."""
+        finals = []
+        for wrap in (lambda model: model, lambda model: norse.compile(model, exact=True)):
+            model = network()
+            run = wrap(model)
+            optimizer = torch.optim.Adam(run.parameters(), 0.01)
+            torch.manual_seed(0)
+            for _ in range(10):
+                optimizer.zero_grad()
+                run(X)[0].square().mean().backward()
+                optimizer.step()
+            finals.append([parameter.detach().clone() for parameter in model.parameters()])
+        for mine, theirs in zip(*finals, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
