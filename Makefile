@@ -50,7 +50,7 @@ PARITY_PYTHON = $(CURDIR)/$(PARITY)/bin/python
 parity: $(VENV)/.dev ## compare with norse 1.1.0, installed in an environment of its own
 	@test -e $(PARITY)/.ready || $(MAKE) --no-print-directory $(PARITY)/.ready || \
 	    echo 'make parity: norse 1.1.0 cannot be installed, its tests are skipped'
-	@test ! -e $(PARITY)/.ready || export NORSE_1_1_PYTHON=$(PARITY_PYTHON); $(BIN)/pytest tests/parity -rs
+	@test ! -e $(PARITY)/.ready || export NORSE_1_1_PYTHON=$(PARITY_PYTHON); $(BIN)/pytest tests/parity tests/nir/test_published_norse.py -rs
 
 $(PARITY)/.ready:
 	$(PYTHON) -m venv $(PARITY)
