@@ -4,6 +4,7 @@ Not T, batch or sizes, and no tensor's values: those are arguments.
 """
 
 from collections.abc import Iterable
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -12,6 +13,9 @@ from torch.utils import _pytree as pytree
 
 from norse.compiler.identity import Identity
 from norse.torch.module.parameters import ParameterTuple
+
+_DEPTH = 4  # how far into lists, dicts and objects of a module a change is looked for
+_OPAQUE = (type, FunctionType, ModuleType, nn.Module)  # what is inside these is nobody's setting, or looked at itself
 
 
 def call_key(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -66,13 +70,17 @@ class Guard:
                 yield name, tensor.dtype, tensor.device, tensor.ndim
 
 
-def _constant(value: Any) -> Any:
-    """What can be compared of an attribute: simple values by value, everything else by identity."""
+def _constant(value: Any, depth: int = _DEPTH) -> Any:
+    """What can be compared of an attribute: simple values by value, all else by identity and what is inside."""
     if value is None or isinstance(value, int | float | str | bool | torch.dtype):
         return type(value), value
     if isinstance(value, Tensor):
         return value.dtype, value.device, value.ndim
-    if isinstance(value, tuple):
-        return tuple(_constant(part) for part in value)
-    # Bound methods are made anew at every access: equal ones have the same object and function.
-    return (Identity(value.__self__), value.__func__) if hasattr(value, "__func__") else Identity(value)
+    if isinstance(value, tuple | list) and depth:
+        return type(value), [_constant(part, depth - 1) for part in value]
+    if isinstance(value, dict) and depth:
+        return type(value), [(key, _constant(part, depth - 1)) for key, part in value.items()]
+    if hasattr(value, "__func__"):  # bound methods are made anew at every access
+        return Identity(value.__self__), value.__func__
+    inside = None if isinstance(value, _OPAQUE) else getattr(value, "__dict__", None)
+    return Identity(value), _constant(inside, depth - 1) if inside and depth else None

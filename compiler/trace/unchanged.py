@@ -1,4 +1,4 @@
-"""Tracing runs a model's Python, and must leave no trace in it: what it changes is put back, and is a reason to stay eager."""
+"""Tracing runs a model's Python and must leave nothing behind: what it changes is put back, a reason to stay eager."""
 
 import operator
 import random
@@ -64,7 +64,7 @@ def _writes(argument: Any) -> bool:
 
 
 class _Attributes:
-    """A module's attributes as they are, and what the lists, dicts and sets among them hold (its buffers are in one)."""
+    """A module's attributes, and what the lists, dicts and sets among them hold (its buffers are in one)."""
 
     def __init__(self, path: str, module: nn.Module) -> None:
         self._path, self._module = path, module

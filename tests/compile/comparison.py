@@ -1,4 +1,4 @@
-"""What every comparison here does: the same call of a model and of what it compiles to, results and gradients side by side.
+"""What every comparison here does: one call of a model and of what it compiles to, results and gradients side by side.
 
 Eager runs on a deep copy that was made before anything was compiled, so nothing can leak from one to the other.
 """
@@ -158,7 +158,11 @@ def assert_native(compiled: CompiledModule) -> None:
 
 
 def _named_tensors(state: Any) -> list[tuple[str, Tensor]]:
-    return [(pytree.keystr(path), leaf) for path, leaf in pytree.tree_flatten_with_path(state)[0] if isinstance(leaf, Tensor)]
+    return [
+        (pytree.keystr(path), leaf)
+        for path, leaf in pytree.tree_flatten_with_path(state)[0]
+        if isinstance(leaf, Tensor)
+    ]
 
 
 def _as_leaf(tensor: Tensor, backward: bool) -> Tensor:

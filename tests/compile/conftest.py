@@ -1,4 +1,4 @@
-"""One thread of torch's for each test process: the tensors here are small, and spinning threads only wait for each other."""
+"""One thread of torch's for each test process: tensors are small here, and threads would wait for each other."""
 
 from collections.abc import Iterator
 

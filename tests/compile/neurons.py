@@ -149,7 +149,7 @@ def recurrent_zeros(hidden: int, over_time: bool) -> Make:
     return fallback
 
 
-# ---- parameters that are learnt ----------------------------------------------------------------------------------------
+# ---- parameters that are learnt --------------------------------------------------------------------------------------
 
 
 def learnt(make: Make, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Any:
@@ -168,7 +168,6 @@ def learnt(make: Make, shape: tuple[int, ...], dtype: torch.dtype = torch.float6
             base = value.to(dtype) * spread
             changed[name] = nn.Parameter(base if value != 0 else 0.1 * (spread - 1))
     return make()._replace(**changed)
-
 
 
 # ---- what makes each of them spike now and then ---------------------------------------------------------------------

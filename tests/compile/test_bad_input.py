@@ -1,4 +1,4 @@
-"""What a compiled model refuses, it refuses as eager does: naming the layer, the argument, what it expects and what it got.
+"""What a compiled model refuses, it refuses as eager does: naming the layer, the argument, what is expected and came.
 
 At the first call, and after it has compiled.
 """
@@ -33,7 +33,7 @@ def compiled(name: str, called: bool, **options: Any) -> tuple[CompiledModule, t
     make, x = MODELS[name]
     model = norse.compile(make(), **options)
     if called:
-        z, state = model(x)
+        _, state = model(x)
         model(x, state)
     return model, x
 
@@ -166,14 +166,18 @@ class TestALayersOwnErrors:
 
 
 class TestACompilation:
-    @pytest.mark.parametrize("thing", [snn.LIF, torch.relu, None, "LIF", lambda x: x], ids=["class", "function", "None", "str", "lambda"])
+    @pytest.mark.parametrize(
+        "thing", [snn.LIF, torch.relu, None, "LIF", lambda x: x], ids=["class", "function", "None", "str", "lambda"]
+    )
     def test_of_something_that_is_no_module(self, thing: Any) -> None:
         with pytest.raises(TypeError, match=r"norse\.compile: argument model: expects a torch\.nn\.Module, got "):
             norse.compile(thing)
 
     @pytest.mark.parametrize("name", ["gpu", "", "CPU", None, 3])
     def test_for_a_backend_that_is_none(self, name: Any) -> None:
-        with pytest.raises(ValueError, match=r"norse\.compile: argument backend: expects one of auto, cpu, cuda, torch, got "):
+        with pytest.raises(
+            ValueError, match=r"norse\.compile: argument backend: expects one of auto, cpu, cuda, torch, got "
+        ):
             norse.compile(snn.LIF(), backend=name)
 
     def test_that_was_not_called_has_nothing_to_explain(self) -> None:

@@ -3,8 +3,8 @@
 A matrix product over T * B rows is not bit-equal to T products over B rows, and at B = 1 torch calls another routine:
 so these batch sizes, and so the promise is about the granularity of calls.
 
-Gradients in float32 are compared with eager's from the same spikes, so that only sums differ; the surrogate's sharpness
-is 10, for with 100 the few neurons near the threshold carry the whole gradient through every layer and its rounding too.
+Gradients in float32 are compared with eager's from the same spikes, so that only sums differ. The surrogate's sharpness
+is 10: with 100 a few neurons near the threshold carry the whole gradient through every layer, and its rounding too.
 """
 
 import pytest
@@ -61,9 +61,7 @@ def with_recurrence(dtype: torch.dtype) -> nn.Module:
 
 
 def of_cells(dtype: torch.dtype) -> nn.Module:
-    return seeded(
-        snn.SequentialState(nn.Linear(6, 8), snn.LIFCell(p=lif(dtype)), nn.Linear(8, 3), snn.LICell()), dtype
-    )
+    return seeded(snn.SequentialState(nn.Linear(6, 8), snn.LIFCell(p=lif(dtype)), nn.Linear(8, 3), snn.LICell()), dtype)
 
 
 def of_recurrent_cells(dtype: torch.dtype) -> nn.Module:
@@ -81,7 +79,8 @@ def lifted_cells(dtype: torch.dtype) -> nn.Module:
 
 def lifted_synapses(dtype: torch.dtype) -> nn.Module:
     return seeded(
-        snn.SequentialState(snn.Lift(nn.Linear(6, 8)), snn.LIF(p=lif(dtype)), snn.Lift(nn.Linear(8, 3)), snn.LI()), dtype
+        snn.SequentialState(snn.Lift(nn.Linear(6, 8)), snn.LIF(p=lif(dtype)), snn.Lift(nn.Linear(8, 3)), snn.LI()),
+        dtype,
     )
 
 
@@ -116,7 +115,9 @@ def test_it_does_so_in_one_batch_alone(name: str, batch: int) -> None:
 
 def test_random_draws_are_eagers_in_eagers_order() -> None:
     """Dropout in training, before and behind a neuron."""
-    model = seeded(snn.SequentialState(nn.Dropout(), nn.Linear(6, 8), snn.LIF(), nn.Dropout(0.3)), torch.float32).train()
+    model = seeded(
+        snn.SequentialState(nn.Dropout(), nn.Linear(6, 8), snn.LIF(), nn.Dropout(0.3)), torch.float32
+    ).train()
 
     def call(module: nn.Module, x: torch.Tensor, state: object) -> object:
         torch.manual_seed(11)

@@ -1,9 +1,9 @@
-"""Whatever is done to a model after compiling it, the next call is right: what eager gives for the model as it is then."""
+"""Whatever is done to a model after compiling it, the next call is right: what eager gives for the model as it is."""
 
 import copy
 import pickle
 from collections.abc import Callable
-from types import MethodType
+from types import MethodType, SimpleNamespace
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def network() -> snn.SequentialState:
     return model.double().train()
 
 
-X = 4 * currents("", 20, 4, 6,)
+X = 4 * currents("", 20, 4, 6)
 
 
 def seeded(model: nn.Module) -> Observation:
@@ -301,6 +301,50 @@ def test_a_hook_is_called_once_a_call() -> None:
     compiled(X)
     assert calls[-2:] == [((20, 4, 8), (20, 4, 8))] * 2
     assert all(isinstance(shape, torch.Size) for pair in calls for shape in pair)
+
+
+class Scales(nn.Module):
+    """A user's module that the tracer runs through; what it reads of itself is a constant of the trace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor, self.mode, self.factors, self.named = 1.5, "times", [2.0, 1.0], {"shift": 0.1}
+        self.settings = SimpleNamespace(clip=3.0)
+        self.shift = torch.tensor(0.2, dtype=torch.float64)
+        self.register_buffer("gain", torch.tensor(1.1, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * self.factor * self.factors[0] + self.named["shift"] + self.shift
+        x = x * self.gain if self.mode == "times" else x / self.gain
+        return x.clamp(-self.settings.clip, self.settings.clip)
+
+
+ATTRIBUTES: dict[str, Callable[[Scales], object]] = {
+    "a number": lambda m: setattr(m, "factor", 0.5),
+    "a string": lambda m: setattr(m, "mode", "by"),
+    "an entry of a list": lambda m: m.factors.__setitem__(0, 3.0),
+    "an entry of a dict": lambda m: m.named.update(shift=-0.4),
+    "a tensor": lambda m: setattr(m, "shift", torch.tensor(-0.3, dtype=torch.float64)),
+    "a tensor's value": lambda m: m.shift.fill_(-0.3),
+    "a buffer": lambda m: setattr(m, "gain", torch.tensor(0.7, dtype=torch.float64)),
+    "a buffer's value": lambda m: m.gain.mul_(0.5),
+    "an object": lambda m: setattr(m, "settings", SimpleNamespace(clip=1.0)),
+    "an object's attribute": lambda m: setattr(m.settings, "clip", 1.0),
+    "a method": lambda m: setattr(m, "forward", MethodType(lambda self, x: x * self.factor, m)),
+}
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_the_next_call_is_right_after_a_users_module_changed(name: str) -> None:
+    torch.manual_seed(0)
+    model = snn.SequentialState(nn.Linear(6, 8), Scales(), snn.LIF(), snn.LI()).double()
+    compiled = norse.compile(model, exact=True)
+    before = observe(compiled, X)
+    ATTRIBUTES[name](model[1])
+    theirs = observe(copy.deepcopy(model), X)
+    for _ in range(2):
+        assert_same_results(observe(compiled, X), theirs)
+    assert not torch.equal(before.results[0], theirs.results[0]), "the change shows nothing"
 
 
 class TestGradModes:

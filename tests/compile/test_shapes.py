@@ -1,8 +1,10 @@
 """States, inputs, T and batches of every shape, and that none of them makes a kernel built again."""
 
 import copy
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 import torch
@@ -183,7 +185,7 @@ class TestInputs:
             assert_same_results(observe(norse.compile(snn.LIF()), x), observe(snn.LIF(), x))
 
     def test_may_be_another_dtype_than_the_parameters(self) -> None:
-        """0-d parameters of float32 do not make a float64 input narrower, nor [N] parameters of float64 a float32 one."""
+        """0-d parameters of float32 leave a float64 input what it is; [N] parameters of float64 widen a float32 one."""
         for shape, mine, theirs in (((), torch.float32, torch.float64), ((5,), torch.float64, torch.float32)):
             layer = snn.LIF(p=learnt(snn.LIFCell().p._replace, shape, mine))
             x = currents("LIF", 20, 3, 5, dtype=theirs)
@@ -210,10 +212,14 @@ class TestBuilds:
         def train(model: nn.Module, neurons: int) -> None:
             norse.compile(model)(currents("LIF", 5, 2, neurons).requires_grad_())[0].sum().backward()
 
-        train(snn.LIF(), 3)
+        def chain(*sizes: int) -> nn.Module:
+            layers = [[nn.Linear(inputs, outputs), snn.LIF()] for inputs, outputs in pairwise(sizes)]
+            return snn.SequentialState(*itertools.chain(*layers)).double()
+
+        train(chain(3, 5), 3)
         with no_builds():
-            train(snn.LIF(), 30)
-            train(snn.SequentialState(snn.LIF(dt=0.002), snn.LIF()), 7)
+            train(chain(30, 50), 30)
+            train(chain(3, 4, 5, 6), 3)
 
     def test_calls_of_one_kind_trace_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from norse.compiler import module as compiled_module

@@ -1,4 +1,4 @@
-"""What a user's step may do with its state and its derivatives: hand it on, swap it, delay it, compute a thing twice."""
+"""What a user's step may do with its state and derivatives: hand it on, swap it, delay it, compute a thing twice."""
 
 import copy
 from collections.abc import Callable
