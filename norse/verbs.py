@@ -40,9 +40,9 @@ def compile(
     optimizer steps, `.data` edits and `load_state_dict` are seen. What can't be followed runs eagerly inside the
     compiled model, and `explain()` says what and why.
 
-    Given equal input currents, steps made of + - * /, comparisons, where, min, max, relu and abs give eager's very bits.
-    sqrt, exp and their kin differ in the last bits, and recurrent weights are summed over the active neurons alone, so
-    currents, and spikes that stand on the threshold, may differ by rounding; `exact=True` rules that out.
+    Given equal input currents, steps made of + - * /, comparisons, where, min, max, relu and abs give eager's very
+    bits. sqrt, exp and their kin differ in the last bits, and recurrent weights are summed over active neurons alone,
+    so currents, and spikes that stand on the threshold, may differ by rounding; `exact=True` rules that out.
 
     Args:
         model: any module: neurons of `norse.torch`, cells or layers, in containers or in modules of your own.
