@@ -1,6 +1,7 @@
 """Tracing runs a model's Python and must leave nothing behind: what it changes is put back, a reason to stay eager."""
 
 import operator
+import pickle
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ class _NoWrites(TorchDispatchMode):
     """Refuses what would be written into a tensor of the model now, and never again when the trace runs."""
 
     def __init__(self, root: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         tensors = (x for module in root.modules() for x in (*vars(module).values(), *module._buffers.values()))
         held = (*root.parameters(), *(x for x in tensors if isinstance(x, torch.Tensor)))
         self._places = {_place(x) for x in held} - {0}
@@ -113,19 +114,23 @@ class _Generators:
     """Python's, numpy's and torch's random generators."""
 
     def __init__(self) -> None:
-        self._python, self._numpy, self._torch = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
+        self._python, self._numpy, self._torch = random.getstate(), _numpys(), torch.get_rng_state()
 
     def put_back(self) -> str:
         """Names the one that was drawn from."""
-        numpys = numpy.random.get_state()
         drawn = ""
         if not torch.equal(self._torch, torch.get_rng_state()):
             drawn = "torch's random"
             torch.set_rng_state(self._torch)
-        if str(numpys[2:]) != str(self._numpy[2:]) or (numpys[1] != self._numpy[1]).any():
+        if _numpys() != self._numpy:
             drawn = "numpy's random"
-            numpy.random.set_state(self._numpy)
+            numpy.random.set_state(pickle.loads(self._numpy))
         if random.getstate() != self._python:
             drawn = "Python's random"
             random.setstate(self._python)
         return drawn
+
+
+def _numpys() -> bytes:
+    """numpy's state as bytes, which compare."""
+    return pickle.dumps(numpy.random.get_state())
