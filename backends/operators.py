@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from norse.compiler.region import Kernel, Kind, RegionProgram
@@ -153,11 +152,19 @@ class _RegionFunction(torch.autograd.Function):
         return tuple(results)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator,misc]
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        _refuse_a_graph()
         saved = ctx.saved_tensors
         inputs, results = saved[: ctx.inputs], saved[ctx.inputs :]
         return (None, None, *ctx.region.backward(grads, inputs, results, ctx.sizes))
+
+
+def _refuse_a_graph() -> None:
+    """Gradients of a kernel know nothing of how they were made: differentiated again, they would count as constants."""
+    if torch.is_grad_enabled():  # in a backward: with create_graph
+        raise RuntimeError(
+            "loops that norse.compile built can't be differentiated twice (create_graph=True): use the eager model"
+        )
 
 
 # ---- the operators -------------------------------------------------------------------------------
@@ -223,6 +230,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
 
 
 def _differentiate(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, None, None]:
+    _refuse_a_graph()
     inputs, results = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
     program = region_of(ctx.key, inputs).program
     count = len(results) - len(program.saved)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import norse
 import norse.torch as snn
@@ -204,13 +205,24 @@ class TestTorchsOperators:
 
 
 class TestDoubleBackward:
-    def test_is_refused(self) -> None:
+    @pytest.mark.parametrize("dispatched", [False, True], ids=["", "dispatched"])
+    def test_is_refused(self, dispatched: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         """Eager can, with a smooth neuron; a native region says that it can't instead of giving zeros."""
+        monkeypatch.setattr(operators, "_traced", lambda inputs: dispatched)
         x = X.clone().requires_grad_()
         z, _ = norse.compile(snn.LI())(x)
-        (gradient,) = torch.autograd.grad(z.square().sum(), x, create_graph=True)
-        with pytest.raises(RuntimeError, match="differentiate twice"):
-            gradient.square().sum().backward()
+        with pytest.raises(RuntimeError, match="can't be differentiated twice"):
+            torch.autograd.grad(z.sum(), x, create_graph=True)
+
+    @pytest.mark.parametrize("reentrant", [False, True])
+    def test_is_not_what_a_checkpoint_does(self, reentrant: bool) -> None:
+        model, gradients = norse.compile(network()), []
+        for call in (model, lambda x: checkpoint(model, x, use_reentrant=reentrant)):
+            x = X.clone().requires_grad_()
+            call(x)[0].sum().backward()
+            gradients.append(x.grad)
+        assert gradients[0] is not None and gradients[0].any()
+        assert torch.equal(gradients[0], gradients[1])
 
 
 class TestBackward:
