@@ -144,9 +144,9 @@ class _RegionFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, region: BuiltRegion, sizes: Sizes, *inputs: Tensor) -> tuple[Tensor, ...]:
         results = region.forward(inputs, sizes)
-        ctx.region, ctx.sizes, ctx.inputs = region, sizes, len(inputs)
+        ctx.region, ctx.sizes = region, sizes
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs, *results)
+        _save(ctx, region.program, inputs, results)
         count = len(results) - len(region.program.saved)
         ctx.mark_non_differentiable(*results[count:], *(r for r in results if not r.is_floating_point()))
         return tuple(results)
@@ -154,9 +154,32 @@ class _RegionFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         _refuse_a_graph()
-        saved = ctx.saved_tensors
-        inputs, results = saved[: ctx.inputs], saved[ctx.inputs :]
+        inputs, results = _saved(ctx)
         return (None, None, *ctx.region.backward(grads, inputs, results, ctx.sizes))
+
+
+def _save(ctx: Any, program: RegionProgram, inputs: Sequence[Tensor], results: Sequence[Tensor]) -> None:
+    """Keeps what backward reads; of all else, what it is like. So users may write into what no gradient needs."""
+    names = (*program.inputs, *program.outputs, *(None for _ in program.forward.graph.registers), *program.saved)
+    read = [name in program.read_by_backward for name in names]
+    tensors = (*inputs, *results)
+    ctx.save_for_backward(*(tensor for tensor, kept in zip(tensors, read, strict=True) if kept))
+    ctx.inputs = len(inputs)
+    ctx.like = [
+        None if kept else (tensor.shape, tensor.dtype, tensor.device)
+        for tensor, kept in zip(tensors, read, strict=True)
+    ]
+
+
+def _saved(ctx: Any) -> tuple[list[Tensor], list[Tensor]]:
+    """Inputs and results again; in place of what was not kept, something of its shape."""
+    kept = iter(ctx.saved_tensors)
+    tensors = [next(kept) if like is None else _stand_in(*like) for like in ctx.like]
+    return tensors[: ctx.inputs], tensors[ctx.inputs :]
+
+
+def _stand_in(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.empty((), dtype=dtype, device=device).expand(shape)
 
 
 def _refuse_a_graph() -> None:
@@ -225,17 +248,16 @@ def _differentiable(program: RegionProgram, name: str) -> bool:
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     tensors, ctx.key, ctx.flags = inputs
-    ctx.count = len(tensors)
-    ctx.save_for_backward(*tensors, *output)
+    _save(ctx, region_of(ctx.key, tensors).program, tensors, output)
 
 
 def _differentiate(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, None, None]:
     _refuse_a_graph()
-    inputs, results = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+    inputs, results = _saved(ctx)
     program = region_of(ctx.key, inputs).program
     count = len(results) - len(program.saved)
     given = [torch.zeros_like(r) if g is None else g for g, r in zip(grads[:count], results[:count], strict=True)]
-    found = iter(torch.ops.norse.region_backward(given, list(inputs), list(results), ctx.key, ctx.flags))
+    found = iter(torch.ops.norse.region_backward(given, inputs, results, ctx.key, ctx.flags))
     return [next(found) if _differentiable(program, name) else None for name in program.inputs], None, None
 
 

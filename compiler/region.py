@@ -77,6 +77,15 @@ class RegionProgram:
         """The tick's own outputs; forward's graph also gives what is saved."""
         return self.forward.graph.outputs[: len(self.forward.graph.outputs) - len(self.saved)]
 
+    @cached_property
+    def read_by_backward(self) -> frozenset[str]:
+        """Inputs, outputs and saved values that must still be there when gradients are computed."""
+        if self.backward is None:
+            return frozenset()
+        names = {*self.backward.graph.inputs, *(weight.activity for weight in self.weights)}
+        matrices = (name for name in names if self.backward.kinds.get(name) == Kind.MATRIX)
+        return frozenset(names.union(name.removesuffix("_transposed") for name in matrices))
+
 
 def lower_region(
     tick: Graph, kinds: Mapping[str, Kind], wanted: Collection[str], fast_math: bool = False

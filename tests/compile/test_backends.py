@@ -252,6 +252,42 @@ class TestBackward:
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             z.sum().backward()
 
+    @pytest.mark.parametrize("dispatched", [False, True], ids=["", "dispatched"])
+    def test_lets_users_change_what_it_does_not_read(self, dispatched: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As eager does: the input, the state, and the output where its own derivative does not need it."""
+        monkeypatch.setattr(operators, "_traced", lambda inputs: dispatched)
+        gradients = []
+        for model in (snn.LI(), norse.compile(snn.LI())):
+            leaf = X.clone().requires_grad_()
+            x = leaf.clone()
+            z, state = model(x)
+            with torch.no_grad():
+                x.zero_()
+            state.i.zero_()
+            state.v.mul_(2)
+            z = nn.functional.relu(z.mul_(3), inplace=True)
+            gradients.append(torch.autograd.grad(z.sum() + state.v.sum(), leaf)[0])
+        assert gradients[0].any()
+        torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-12, atol=1e-14)
+
+    def test_keeps_no_more_than_it_reads(self) -> None:
+        model, x = norse.compile(snn.LIF()), X.clone().requires_grad_()
+        z, state = model(x)
+        (node, _), *_ = z.grad_fn.next_functions
+        kept = {saved.data_ptr() for saved in node.saved_tensors}
+        assert kept
+        assert kept.isdisjoint({x.data_ptr(), *(field.data_ptr() for field in state)})
+
+    def test_takes_a_state_made_in_inference_mode(self) -> None:
+        gradients = []
+        for model in (snn.LIF(), norse.compile(snn.LIF())):
+            with torch.inference_mode():
+                _, state = model(X)
+            x = X.clone().requires_grad_()
+            gradients.append(torch.autograd.grad(model(x, state)[0].sum(), x)[0])
+        assert gradients[0].any()
+        torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-12, atol=1e-14)
+
     def test_does_not_see_what_is_done_to_results(self) -> None:
         """Users write into outputs (`z[0] = 0`), where eager's stack allows it."""
         gradients = []
