@@ -1,5 +1,6 @@
 """Builds graphs by writing arithmetic: `g * (1 - out * out)` on `Expression`s appends the nodes that compute it."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,12 +18,7 @@ class Builder:
 
     def emit(self, op: str, *operands: Any, wish: str = "", **attrs: Any) -> "Expression":
         inputs = tuple(_operand(operand) for operand in operands)
-        # 1, 1.0 and True are equal and hash alike, but are not the same constant.
-        key = (
-            op,
-            tuple((type(operand), operand) for operand in inputs),
-            tuple(sorted(attrs.items(), key=lambda a: a[0])),
-        )
+        key = (op, _identity(inputs), tuple((name, _identity(attrs[name])) for name in sorted(attrs)))
         if key not in self._made:
             name = self.names.fresh(wish or op)
             self.nodes.append(Node(op, (name,), inputs, attrs, self.module))
@@ -81,6 +77,15 @@ class Expression:
         if op.startswith("_"):
             raise AttributeError(op)
         return lambda *operands, **attrs: self.builder.emit(op, self, *operands, **attrs)
+
+
+def _identity(constant: Any) -> Any:
+    """1, 1.0 and True are equal and hash alike, and so are 0.0 and -0.0, but they are not the same constant."""
+    if isinstance(constant, tuple):
+        return tuple(_identity(part) for part in constant)
+    if isinstance(constant, float):
+        return float, constant, math.copysign(1, constant)
+    return type(constant), constant
 
 
 def _operand(operand: Any) -> Operand:
