@@ -32,8 +32,11 @@ def make_schedule(graph: Graph, modules: Mapping[str, nn.Module], options: Optio
 class _Scheduler:
     def __init__(self, graph: Graph, modules: Mapping[str, nn.Module], options: Options) -> None:
         self.graph, self.modules, self.options = graph, modules, options
-        fixed = (node for node in graph.nodes if node.op == "parameter" or node.region == "prologue")
-        self.fixed = {name for node in fixed for name in node.outputs}
+        self.fixed: set[str] = set()  # what does not vary with time: parameters, and what is made of them alone
+        for node in graph.nodes:
+            of_fixed = bool(node.uses) and self.fixed.issuperset(node.uses) and not node.tick
+            if node.op == "parameter" or node.region == "prologue" or of_fixed:
+                self.fixed.update(node.outputs)
         self.final_of = {register.next: f"final {register.value}" for register in graph.registers}
         self.fallback = frozenset(
             name
@@ -51,7 +54,7 @@ class _Scheduler:
             return self._loop(nodes, region)
         if kind == STEPPED:
             return self._stepped(nodes, region)
-        return TorchStep(nodes, self.modules, self.final_of, self.options.exact)
+        return TorchStep(nodes, self.modules, self.final_of, self.fixed, self.options.exact)
 
     def _loop(self, nodes: Sequence[Node], region: str) -> LoopStep:
         over_time = any(self.graph.types[node.outputs[0]].over_time for node in nodes)

@@ -1,14 +1,15 @@
 """Nodes that torch runs: parameters, layers, the user's own calls, eager modules, and states to start from."""
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Container, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from norse.compiler.errors import CompileError
 from norse.compiler.interpret import run_node, value_of
-from norse.compiler.ir import Node, Operand, Ref
+from norse.compiler.ir import Node
 from norse.compiler.layers import check_layer_input
 from norse.compiler.ops import OPS
 from norse.torch.module.snn import starting_state
@@ -20,8 +21,16 @@ Modules = Mapping[str, nn.Module]
 class TorchStep:
     """Runs nodes one after the other, for all ticks at once where they carry time."""
 
-    def __init__(self, nodes: Sequence[Node], modules: Modules, final_of: Mapping[str, str], exact: bool) -> None:
-        self.nodes, self._modules, self._final_of, self._exact = tuple(nodes), modules, final_of, exact
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        modules: Modules,
+        final_of: Mapping[str, str],
+        fixed: Container[str],
+        exact: bool,
+    ) -> None:
+        self.nodes, self._modules, self._exact = tuple(nodes), modules, exact
+        self._final_of, self._fixed = final_of, fixed
 
     def run(self, values: Values) -> None:
         for node in self.nodes:
@@ -63,8 +72,15 @@ class TorchStep:
         for place, operand in zip(node.attrs["_places"], node.inputs, strict=True):
             leaves[place] = value_of(operand, values)
         args, kwargs = pytree.tree_unflatten(leaves, node.attrs["_structure"])
-        flat = pytree.tree_leaves(self._modules[node.attrs["_path"]](*args, **kwargs))
-        return [flat[place] for place in node.attrs["_results"]]
+        flat, structure = pytree.tree_flatten(self._modules[node.attrs["_path"]](*args, **kwargs))
+        tensors = tuple(place for place, leaf in enumerate(flat) if isinstance(leaf, Tensor))
+        if structure != node.attrs["_result_structure"] or tensors != node.attrs["_results"]:
+            path = node.attrs["_path"]
+            raise CompileError(
+                f'norse.compile: layer "{path}" runs eagerly, and what it returns has changed: at the first call '
+                f"{node.attrs['_result_structure']}, now {structure}"
+            )
+        return [flat[place] for place in tensors]
 
     def _layer(self, node: Node, values: Values) -> Any:
         layer, row = self._modules[node.attrs["_path"]], node.attrs["_row"]
@@ -81,43 +97,34 @@ class TorchStep:
         return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
     def _lifted(self, node: Node, values: Values) -> Any:
-        """A call of the user inside a Lift: what it reads over time, it reads tick by tick."""
-        operands = [_Operand(operand, values) for operand in node.inputs]
-        if node.op in OPS and not OPS[node.op].synapse and _broadcasts_alike(operands):
+        """A call of the user inside a Lift: what varies with time, it reads tick by tick."""
+        varying = tuple(dict.fromkeys(name for name in node.uses if name not in self._fixed))
+        fixed = {name: values[name] for name in node.uses if name in self._fixed}
+        sequences = {name: values[name] for name in varying}
+        if node.op in OPS and not OPS[node.op].synapse and _broadcasts_alike(sequences, fixed):
             run_node(node, values)
             return values[node.output]
-        length = next(o.value.shape[0] for o in operands if o.over_time)
-        ticks = []
-        for t in range(length):
-            now: dict[str, Any] = {}
-            for operand in operands:
-                if isinstance(operand.operand, Ref):
-                    now[operand.operand.name] = operand.value[t] if operand.over_time else operand.value
-            run_node(node, now)
-            ticks.append(now[node.output])
-        return torch.stack(ticks)
+
+        def tick(*now: Tensor) -> Tensor:
+            at_once: dict[str, Any] = {**fixed, **dict(zip(varying, now, strict=True))}
+            run_node(node, at_once)
+            return at_once[node.output]  # type: ignore[no-any-return]
+
+        return _tick_by_tick(tick, *sequences.values())
 
 
-class _Operand:
-    def __init__(self, operand: Operand, values: Values) -> None:
-        self.operand, self.value = operand, value_of(operand, values)
-        # Inside a Lift only parameters do not vary with time.
-        self.over_time = isinstance(self.value, Tensor) and not isinstance(self.value, nn.Parameter)
-
-
-def _broadcasts_alike(operands: list[_Operand]) -> bool:
+def _broadcasts_alike(sequences: Mapping[str, Any], fixed: Mapping[str, Any]) -> bool:
     """Whether elementwise arithmetic on sequences is that on ticks: time must not meet another axis."""
-    ranks = {o.value.ndim for o in operands if o.over_time}
-    fixed = max((o.value.ndim for o in operands if isinstance(o.value, Tensor) and not o.over_time), default=0)
-    return len(ranks) == 1 and fixed < min(ranks)
+    ranks = {x.ndim for x in sequences.values()}
+    return len(ranks) == 1 and max((x.ndim for x in fixed.values()), default=0) < min(ranks)
 
 
-def _tick_by_tick(layer: nn.Module, x: Tensor) -> Tensor:
-    if x.shape[0] == 0:
+def _tick_by_tick(function: Callable[..., Tensor], *sequences: Tensor) -> Tensor:
+    if sequences[0].shape[0] == 0:
         with torch.no_grad():
-            tick: Tensor = layer(x.new_zeros(x.shape[1:]))
+            tick = function(*(x.new_zeros(x.shape[1:]) for x in sequences))
         return tick.new_empty((0, *tick.shape))
-    return torch.stack([layer(tick) for tick in x.unbind(0)])
+    return torch.stack([function(*ticks) for ticks in zip(*(x.unbind(0) for x in sequences), strict=True)])
 
 
 def parameter(module: nn.Module, node: Node) -> Any:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import _disable_current_modes
 
 import norse.torch as snn
 from norse.compiler.check import check_step
@@ -28,6 +29,7 @@ from norse.compiler.trace.recorder import (
     is_recorded,
     operand,
     raw_graph,
+    recorded_are_tensors,
 )
 from norse.compiler.trace.step import TRACING, Step, followed, trace_step
 from norse.compiler.trace.unchanged import unchanged_modules
@@ -39,6 +41,10 @@ _NEURONS = (snn.SNNCell, snn.SNNRecurrentCell, snn.LILinearCell, *_OVER_TIME)
 _WEIGHTS = ("input_weights", "recurrent_weights")  # what a step takes between its state and its parameters
 # Containers whose forward only hands values on, so that a tick of theirs is a tick of their parts.
 _CHAINS = (snn.SequentialState, nn.Sequential)
+
+
+# What a model may return besides tensors, in tuples, lists, dicts and NamedTuples: the same at every call.
+_CONSTANT_RESULTS = (type(None), bool, int, float, str, torch.dtype, torch.device)
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,15 @@ def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
         for name, leaf in zip(names, leaves, strict=True)
     ]
     r_args, r_kwargs = pytree.tree_unflatten(recorded, structure)
-    with TRACING, recorder.intercepting(), unchanged_modules(root):
+    with TRACING, recorder.intercepting(), recorded_are_tensors(), unchanged_modules(root):
         result = recorder.call_module(root, r_args, r_kwargs)
     flat, result_structure = pytree.tree_flatten(result, is_leaf=is_recorded)
     outputs = tuple(dict.fromkeys(leaf.node.name for leaf in flat if is_recorded(leaf)))
-    if any(isinstance(leaf, torch.Tensor) for leaf in flat):
-        raise Unsupported("it returns a tensor that does not come from its input")
+    for leaf in flat:
+        if not is_recorded(leaf) and not isinstance(leaf, _CONSTANT_RESULTS):
+            raise Unsupported(
+                f"it returns a {type(leaf).__name__} that does not come from its input, or hides what does"
+            )
     fakes = {node.name: node.meta.get("fake") for node in recorder.graph.nodes}
     types = {
         name: Type(fake.dtype, tuple(fake.shape)) for name, fake in fakes.items() if isinstance(fake, torch.Tensor)
@@ -198,7 +207,8 @@ class _ModelRecorder(Recorder):
         )
         tick = first_tick(x.fake) if own_time else x.fake
         step, arguments = trace_neuron(module, tick, first)
-        check_step(step, module.activation, arguments)
+        with _disable_current_modes():  # it computes with real numbers
+            check_step(step, module.activation, arguments)
         inputs: list[Operand] = []
         for argument, leaf in step.inputs:
             if argument == 0:
@@ -261,25 +271,26 @@ class _ModelRecorder(Recorder):
         result = self._run_fake(module, args, kwargs)
         flat, result_structure = pytree.tree_flatten(result)
         tensors = [leaf for leaf in flat if isinstance(leaf, torch.Tensor)]
+        if any(leaf is not None and not isinstance(leaf, torch.Tensor) for leaf in flat):
+            raise Unsupported("it returns something else than tensors, which may be another at the next call")
         attrs = {
             "layer": f"@{path}",
             "_path": path,
             "_leaves": tuple(None if is_recorded(leaf) else leaf for leaf in leaves),
             "_places": tuple(k for k, leaf in enumerate(leaves) if is_recorded(leaf)),
             "_structure": structure,
-            "_results": tuple(k for k, leaf in enumerate(flat) if isinstance(leaf, torch.Tensor)),
+            "_result_structure": result_structure,
+            "_results": tuple(place for place, leaf in enumerate(flat) if leaf is not None),
         }
         inputs = tuple(operand(leaf) for leaf in leaves if is_recorded(leaf))
         made = iter(self._emit("eager", inputs, attrs, tuple(tensors)))
-        return pytree.tree_unflatten(
-            [next(made) if isinstance(leaf, torch.Tensor) else leaf for leaf in flat], result_structure
-        )
+        return pytree.tree_unflatten([None if leaf is None else next(made) for leaf in flat], result_structure)
 
     def _run_fake(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             with self._fake_buffers(module), self.mode, torch.no_grad():
                 return module(*self.fakes(args), **self.fakes(kwargs))
-        except Exception as error:
+        except (Exception, Unsupported) as error:
             path = self.paths[id(module)]
             raise Unsupported(f"what {path} returns can't be told without running it: {error}") from error
 
@@ -306,10 +317,11 @@ class _ModelRecorder(Recorder):
         fakes: tuple[Any, ...],
         wishes: tuple[str, ...] = (),
     ) -> list[Any]:
+        self.check_settings()
         made = []
         for index, fake in enumerate(fakes):
             node = self.create_node("call_function", _emitted, (), {}, wishes[index] if wishes else op)
-            node.meta.update(fake=fake, ir=None, own_time=attrs.get("_own_time", False))
+            node.meta.update(fake=fake, ir=None, own_time=attrs.get("_own_time", False), fixed=op == "parameter")
             made.append(self.proxy(node))
         names = tuple(value.node.name for value in made)
         made[0].node.meta["ir"] = Node(op, names, inputs, attrs, self.module)
@@ -344,7 +356,9 @@ class _ModelRecorder(Recorder):
 
     def create_proxy(self, *args: Any, **kwargs: Any) -> Any:
         proxy = super().create_proxy(*args, **kwargs)
-        proxy.node.meta.update(over_time=self.lifted, module=self.module)
+        used = proxy.node.all_input_nodes
+        fixed = bool(used) and all(node.meta.get("fixed", False) for node in used)
+        proxy.node.meta.update(fixed=fixed, over_time=self.lifted and not fixed, module=self.module)
         return proxy
 
     def _forget(self, nodes: int, followed_before: int, eager: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 """Records what Python code does to tensors: torch.fx proxies that also know a fake value, so that types are at hand."""
 
+import builtins
 import operator
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from norse.compiler.ir import Graph, Node, Operand, Ref
 
 # What is fixed by the guard, so that reading it gives a constant of the trace.
 _CONSTANT_ATTRIBUTES = frozenset({"dtype", "device", "ndim", "layout", "is_sparse", "is_cuda"})
+_CONSTANT_METHODS = frozenset({"dim", "ndimension", "is_floating_point", "is_complex"})
 _IN_PLACE = frozenset(
     getattr(operator, name) for name in dir(operator) if name[0] == "i" and hasattr(operator, name[1:])
 ) | {operator.setitem, operator.delitem}
@@ -34,12 +36,12 @@ class Recorded(fx.Proxy):
 
     def __getattr__(self, name: str) -> Any:
         fake = self.node.meta.get("fake")
-        if name in _CONSTANT_ATTRIBUTES and isinstance(fake, torch.Tensor):
-            return getattr(fake, name)
+        if isinstance(fake, torch.Tensor):
+            if name in _CONSTANT_ATTRIBUTES or name in _CONSTANT_METHODS:
+                return getattr(fake, name)
+            if not hasattr(torch.Tensor, name):
+                raise AttributeError(f"'Tensor' object has no attribute {name!r}")
         return super().__getattr__(name)
-
-    def dim(self) -> int:
-        return int(self.fake.ndim)
 
     def __iter__(self) -> Iterator[Any]:
         if isinstance(self.fake, tuple | list):
@@ -76,6 +78,7 @@ class Recorder(fx.proxy.GraphAppendingTracer):
     def __init__(self, mode: FakeTensorMode) -> None:
         super().__init__(fx.Graph())
         self.mode = mode
+        self._settings = _settings()
 
     def proxy(self, node: fx.Node) -> Recorded:
         return Recorded(node, self)
@@ -98,11 +101,17 @@ class Recorder(fx.proxy.GraphAppendingTracer):
             raise Unsupported(f"it changes a tensor in place (.{target})")
         if target in _IN_PLACE or "out" in (kwargs or {}):
             raise Unsupported(f"it changes a tensor in place ({getattr(target, '__name__', target)})")
+        self.check_settings()
         proxy = super().create_proxy(kind, target, args, kwargs, *rest, **options)
         if kind in ("call_function", "call_method"):
             proxy.node.meta["fake"] = self.fake_call(kind, target, args, kwargs or {})
             proxy.node.meta["line"] = _users_line()
         return proxy
+
+    def check_settings(self) -> None:
+        """A graph has no notion of `with torch.no_grad()` around a part of it."""
+        if _settings() != self._settings:
+            raise Unsupported("it switches gradients, inference mode, autocast or the default dtype on or off")
 
     def fake_call(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
         args, kwargs = self.fakes(args), self.fakes(kwargs)
@@ -114,6 +123,31 @@ class Recorder(fx.proxy.GraphAppendingTracer):
     @staticmethod
     def fakes(values: Any) -> Any:
         return pytree.tree_map(lambda v: v.node.meta["fake"] if is_recorded(v) else v, values, is_leaf=is_recorded)
+
+
+def _settings() -> tuple[Any, ...]:
+    autocast = tuple(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
+    return torch.is_grad_enabled(), torch.is_inference_mode_enabled(), autocast, torch.get_default_dtype()
+
+
+@contextmanager
+def recorded_are_tensors() -> Iterator[None]:
+    """While inside, `isinstance(x, torch.Tensor)` in users' code is what it will be: true of a recorded tensor.
+
+    A `__class__` would say so to torch's C code as well, which would take the object for a tensor.
+    """
+    original = builtins.isinstance
+
+    def answer(value: Any, kinds: Any) -> bool:
+        if type(value) is Recorded and not sys._getframe(1).f_code.co_filename.startswith(NOT_THE_USERS):
+            value = value.node.meta.get("fake")
+        return original(value, kinds)
+
+    builtins.isinstance = answer
+    try:
+        yield
+    finally:
+        builtins.isinstance = original
 
 
 def is_recorded(value: Any) -> bool:

@@ -17,7 +17,14 @@ from torch.utils import _pytree as pytree
 
 from norse.compiler.errors import InputError, Unsupported
 from norse.compiler.ir import Graph, Node, Ref
-from norse.compiler.trace.recorder import NOT_THE_USERS, Recorder, intercepted_functions, is_recorded, raw_graph
+from norse.compiler.trace.recorder import (
+    NOT_THE_USERS,
+    Recorder,
+    intercepted_functions,
+    is_recorded,
+    raw_graph,
+    recorded_are_tensors,
+)
 
 # Tracing replaces methods of torch for its time: one trace at a time.
 TRACING = threading.RLock()
@@ -51,7 +58,7 @@ def trace_step(activation: Callable[..., Any], arguments: tuple[Any, ...], state
             raise Unsupported("its parameters p are a module (use a NamedTuple)")
         else:
             recorded.append(leaf)
-    with TRACING, intercepted_functions(lambda cls, args: _custom(recorder, cls, args)):
+    with TRACING, recorded_are_tensors(), intercepted_functions(lambda cls, args: _custom(recorder, cls, args)):
         result = followed(activation, *pytree.tree_unflatten(recorded, structure))
     if not isinstance(result, tuple) or len(result) != 2:
         raise Unsupported("its step does not return (output, state)")
@@ -69,7 +76,7 @@ def followed(function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, Unsupported) as error:
         frames = traceback.extract_tb(error.__traceback__)
         line = next((frame for frame in reversed(frames) if not frame.filename.startswith(NOT_THE_USERS)), frames[-1])
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

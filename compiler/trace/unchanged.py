@@ -3,6 +3,7 @@
 import operator
 import pickle
 import random
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,7 +24,7 @@ def unchanged_modules(root: nn.Module) -> Iterator[None]:
     modules = [_Attributes(path, module) for path, module in root.named_modules()]
     generators = _Generators()
     try:
-        with _NoWrites(root):
+        with _HandsOff(root):
             yield
     finally:
         changed = [name for module in modules for name in module.put_back()]
@@ -34,8 +35,13 @@ def unchanged_modules(root: nn.Module) -> Iterator[None]:
         raise Unsupported(f"its forward draws from {drawn} generator, with no tensor that depends on its input")
 
 
-class _NoWrites(TorchDispatchMode):
-    """Refuses what would be written into a tensor of the model now, and never again when the trace runs."""
+# Operators that make a Python value of a tensor's numbers.
+_READS = frozenset({torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default})
+
+
+class _HandsOff(TorchDispatchMode):
+    """Refuses what would be done with a tensor's numbers now, and never again when the trace runs: writing into a
+    tensor of the model, and making a Python number of any tensor that is not fake."""
 
     def __init__(self, root: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -45,6 +51,8 @@ class _NoWrites(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func in _READS and not any(isinstance(x, FakeTensor) for x in args):
+            raise Unsupported("it makes a Python number of the value of a tensor")
         if func._schema.is_mutable:
             places = zip(func._schema.arguments, args, strict=False)
             written = [value for argument, value in places if _writes(argument)]
@@ -70,6 +78,7 @@ class _Attributes:
     def __init__(self, path: str, module: nn.Module) -> None:
         self._path, self._module = path, module
         self._values = dict(vars(module))
+        self._objects = [(n, vars(v), dict(vars(v))) for n, v in self._values.items() if _is_plain_object(v)]
         self._contents = {n: _contents(v) for n, v in self._values.items() if isinstance(v, list | dict | set)}
 
     def put_back(self) -> list[str]:
@@ -82,11 +91,21 @@ class _Attributes:
                 changed.append(name)
                 container.clear()
                 _fill(container, before)
+        for name, attributes, kept in self._objects:
+            if not _same(_contents(attributes), _contents(kept)):
+                changed.append(name)
+                attributes.clear()
+                attributes.update(kept)
         if changed:
             now.clear()
             now.update(self._values)
         within = f" of {self._path!r}" if self._path else ""
         return [f"self.{_CONTENTS.get(name, name)}{within}" for name in changed]
+
+
+def _is_plain_object(value: Any) -> bool:
+    """Whether a forward may keep things on it, as on a module: no function, class, module or tensor."""
+    return hasattr(value, "__dict__") and not callable(value) and not isinstance(value, torch.Tensor | types.ModuleType)
 
 
 _CONTENTS = {"_buffers": "(a buffer)", "_parameters": "(a parameter)", "_modules": "(a submodule)"}

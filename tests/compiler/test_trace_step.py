@@ -313,7 +313,11 @@ def hides_its_gradient(x: Tensor, v: Tensor, p: None, dt: float) -> Result:
 
 
 def asks_what_it_is_given(x: Tensor, v: Tensor, p: None, dt: float) -> Result:
-    return (x * 2 if isinstance(x, Tensor) else x * 3), v
+    return (x * 2 if type(x) is Tensor else x * 3), v
+
+
+def asks_whether_it_is_a_tensor(x: Tensor, v: Tensor, p: None, dt: float) -> Result:
+    return (x * 2 if isinstance(x, Tensor) and not hasattr(x, "no_such_thing") else x * 3), v
 
 
 CALLS = []
@@ -327,7 +331,7 @@ def counts_its_calls(x: Tensor, v: Tensor, p: None, dt: float) -> Result:
 @pytest.mark.parametrize(
     ("step", "reason"),
     [
-        (hides_its_gradient, "the derivative of its traced step"),
+        (hides_its_gradient, "it switches gradients"),
         (asks_what_it_is_given, "other results"),
         (counts_its_calls, "other results"),
     ],
@@ -335,6 +339,10 @@ def counts_its_calls(x: Tensor, v: Tensor, p: None, dt: float) -> Result:
 def test_a_trace_that_is_not_the_step_is_found_out(step: Callable[..., Result], reason: str) -> None:
     with pytest.raises(Unsupported, match=reason):
         check_step(traced(step), step, ARGUMENTS)
+
+
+def test_a_step_is_told_that_what_it_is_given_are_tensors() -> None:
+    check_step(traced(asks_whether_it_is_a_tensor), asks_whether_it_is_a_tensor, ARGUMENTS)
 
 
 def test_a_right_trace_passes_the_check() -> None:
