@@ -17,16 +17,32 @@ from norse.compiler.passes.infer_types import infer_types
 from norse.compiler.trace.step import Step
 
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}  # of the largest gradient: sums in another order
-_ENOUGH = 1 << 16  # values of a tick; of larger batches two samples are compared
+_ENOUGH = 1 << 12  # values of a tick; of larger batches two samples are compared
 _SEED = 1
+_AROUND = 256  # of a parameter's values, those that draws are made around
+# What inputs and states are drawn from: standard deviations, since bounds may be far out, and the parameters' values,
+# since where a neuron decides is mostly near one of them.
+_DRAWS: tuple[float | None, ...] = (1.0, 30.0, 1000.0, None)
 
 
 def check_step(step: Step, activation: Any, arguments: tuple[Any, ...]) -> None:
     """Raises Unsupported where they disagree. `arguments` are those of the trace; input and state may be fake."""
+    try:
+        for scale in _DRAWS:
+            _check_draw(step, activation, arguments, scale)
+    except Unsupported:
+        raise
+    except Exception as error:
+        raise Unsupported(f"its traced step can't be compared with it: {type(error).__name__}: {error}") from error
+
+
+def _check_draw(step: Step, activation: Any, arguments: tuple[Any, ...], scale: float | None) -> None:
     leaves, structure = pytree.tree_flatten(arguments)
     count = len(pytree.tree_leaves(arguments[:2]))  # input and state; the rest are real parameters
+    parameters = [leaf for leaf in leaves[count:] if isinstance(leaf, Tensor) and leaf.is_floating_point()]
     concrete = [
-        _concrete(leaf, place < count, place) if isinstance(leaf, Tensor) else leaf for place, leaf in enumerate(leaves)
+        _concrete(leaf, place < count, place, scale, parameters) if isinstance(leaf, Tensor) else leaf
+        for place, leaf in enumerate(leaves)
     ]
     tensors = [leaf for leaf in concrete if isinstance(leaf, Tensor)]
     with torch.enable_grad():
@@ -79,12 +95,34 @@ def _gradient(adjoint: Adjoint, name: str, like: Tensor, values: dict[str, Any])
     return total.to(like.dtype)  # of a parameter that was promoted
 
 
-def _concrete(leaf: Tensor, free: bool, salt: int) -> Tensor:
+def _concrete(leaf: Tensor, free: bool, salt: int, scale: float | None, parameters: list[Tensor]) -> Tensor:
     """Random numbers for the input and the state; parameters as they are."""
     if not free:
         return leaf.detach().clone().requires_grad_(leaf.is_floating_point())
-    shape = (min(2, leaf.shape[0]), *leaf.shape[1:]) if leaf.ndim > 1 and leaf.numel() > _ENOUGH else leaf.shape
-    return _normal(leaf.new_empty((), device="meta").expand(shape), salt).requires_grad_(leaf.is_floating_point())
+    shape = leaf.shape
+    if leaf.ndim > 1 and leaf.numel() > _ENOUGH and not any(_has_batch(x, leaf) for x in parameters):
+        shape = torch.Size((min(2, leaf.shape[0]), *leaf.shape[1:]))
+    like = leaf.new_empty((), device="meta").expand(shape)
+    if not leaf.is_floating_point() or (scale is None and not parameters):
+        drawn = _normal(like, salt)
+    elif scale is None:
+        drawn = _around(parameters, like, salt)
+    else:
+        drawn = scale * _normal(like, salt + int(scale) - 1)
+    return drawn.requires_grad_(leaf.is_floating_point())
+
+
+def _has_batch(parameter: Tensor, leaf: Tensor) -> bool:
+    """Whether a parameter may have a value for each sample."""
+    return parameter.ndim >= leaf.ndim and parameter.shape[-leaf.ndim] == leaf.shape[0]
+
+
+def _around(parameters: list[Tensor], like: Tensor, salt: int) -> Tensor:
+    """Values of the parameters, a tenth off."""
+    known = torch.cat([x.detach().flatten()[:_AROUND].to("cpu", like.dtype) for x in parameters])
+    generator = torch.Generator().manual_seed(_SEED + salt)
+    middle = known[torch.randint(len(known), like.shape, generator=generator)]
+    return middle + 0.1 * (1 + middle.abs()) * _normal(like, salt + 1000)
 
 
 def _normal(like: Tensor, salt: int) -> Tensor:

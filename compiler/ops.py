@@ -127,12 +127,19 @@ def _clamp(x: torch.Tensor, low: Any, high: Any) -> torch.Tensor:
 
 
 def _clamp_derivative(g: Any, out: Any, x: Any, low: Any, high: Any) -> tuple[Any, ...]:
-    inside = g
+    inside, by_low, by_high = g, None, None
     if low is not None:
         inside = (x >= low).where(inside, 0)
     if high is not None:
         inside = (x <= high).where(inside, 0)
-    return inside, None, None
+    # Of bounds that contradict each other, the upper one holds.
+    if not _is_number(low) and low is not None:
+        by_low = (x < low).where(g, 0)
+        by_low = by_low if high is None else (low < high).where(by_low, 0)
+    if not _is_number(high) and high is not None:
+        by_high = (x > high).where(g, 0)
+        by_high = by_high if low is None else (high < low).where(g, by_high)
+    return inside, by_low, by_high
 
 
 def _larger_side(g: Any, a: Any, b: Any) -> Any:

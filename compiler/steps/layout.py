@@ -45,6 +45,8 @@ class Layout:
 
     def fixed(self, x: Tensor, kind: Kind) -> Tensor:
         """What does not vary with time: a number and a matrix as they are, all else as [B, N]."""
+        if kind == Kind.SCALAR and x.ndim > 2:
+            return x.reshape(1)  # its gradient comes as a row
         if kind != Kind.ROW:
             return x
         x = x.reshape(*(1,) * (len(self.shape) - x.ndim), *x.shape)

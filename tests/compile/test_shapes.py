@@ -231,3 +231,11 @@ class TestBuilds:
         for ticks in (5, 6, 7):
             once(model, currents("LIF", ticks, 2, 3), None)
         assert len(traces) == 1
+
+
+class TestParameters:
+    @pytest.mark.parametrize("shape", [(1,), (1, 1), (1, 1, 1)], ids=str)
+    def test_may_be_one_number_of_any_rank(self, shape: tuple[int, ...]) -> None:
+        """Of three dimensions: with an input that has as many at every tick."""
+        model = snn.LIF(p=learnt(FEED_FORWARD["LIF"][2], shape))
+        assert_native(assert_compiles_to_the_same(model, 4 * currents("LIF", 20, 2, 3, 5)))

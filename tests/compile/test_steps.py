@@ -201,3 +201,31 @@ def test_a_recurrent_step_with_a(step: Step, exact: bool) -> None:
         assert_same_results(ours, eager)
     assert_close_results(ours, eager, 1e-13)
     assert_eagers_gradients(ours.gradients, eager.gradients)
+
+
+def is_bounded_above(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    v = torch.clamp(p.leak * s.v + x, max=50 * p.v_th)
+    return v, UserState(v, s.trace)
+
+
+def is_bounded_below(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    v = torch.clamp_min(p.leak * s.v + x, -50 * p.v_th)
+    return v, UserState(v, s.trace)
+
+
+def is_bounded(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    v = torch.clamp(s.v + x, -50 * p.v_th, 60 * p.leak)
+    return v, UserState(v, s.trace)
+
+
+@pytest.mark.parametrize("shape", [(), (5,)], ids=["0-d", "[N]"])
+@pytest.mark.parametrize("step", [is_bounded_above, is_bounded_below, is_bounded], ids=lambda step: step.__name__)
+def test_a_bound_has_a_gradient_where_it_holds(step: Step, shape: tuple[int, ...]) -> None:
+    layer = snn.SNN(step, zeros_over_time, learnt(UserParameters, shape))
+    x = 40 * torch.randn(20, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    eager = observe(copy.deepcopy(layer), x)
+    compiled = norse.compile(layer)
+    ours = observe(compiled, x)
+    assert_same_results(ours, eager)
+    assert_eagers_gradients(ours.gradients, eager.gradients)
+    assert "native loop" in compiled.explain(), compiled.explain()

@@ -240,7 +240,10 @@ def gradients_by_autograd(row: Op, case: tuple[Any, ...], given: dict[str, Tenso
 
 DERIVED: dict[str, list[tuple[Any, ...]]] = {
     "where": [("m", "c", "d"), ("m", "c", 0.5), ("m", 2.0, "d")],
-    "clamp": [("c", -0.5, 1.5), ("c", None, 1.0), ("c", 0.0, None)],
+    "clamp": [
+        *(("c", -0.5, 1.5), ("c", None, 1.0), ("c", 0.0, None)),
+        *(("c", "d", None), ("c", None, "d"), ("c", "d", "c"), ("d", "c", "d"), ("m", "c", "d")),
+    ],
     "cast": [("c", torch.float64), ("c", torch.bool)],
     "full_like": [("c", 0.5)],
 }

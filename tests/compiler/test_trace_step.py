@@ -358,3 +358,40 @@ def test_the_activity_of_a_synapse_may_be_computed_in_the_step() -> None:
 
     arguments = (X, X, torch.rand(3, 3), 0.001)
     check_step(traced(step, *arguments), step, arguments)
+
+
+@pytest.mark.parametrize("bound", [50.0, 800.0, -70.0])
+def test_what_differs_far_out_only_is_seen(bound: float) -> None:
+    def step(x: Tensor, v: Tensor, p: Tensor, dt: float) -> Result:
+        return torch.where(v > p, v + x, x) if bound > 0 else torch.where(v < p, v + x, x), v
+
+    def other(x: Tensor, v: Tensor, p: Tensor, dt: float) -> Result:
+        return x, v
+
+    arguments = (X, X, torch.tensor(bound), 0.001)
+    check_step(traced(step, *arguments), step, arguments)
+    with pytest.raises(Unsupported, match="other results"):
+        check_step(traced(other, *arguments), step, arguments)
+
+
+def test_what_happens_near_parameters_only_is_seen() -> None:
+    def step(x: Tensor, v: Tensor, p: Tensor, dt: float) -> Result:
+        return torch.where((v - p).abs() < 5000, v + x, x), v
+
+    def other(x: Tensor, v: Tensor, p: Tensor, dt: float) -> Result:
+        return x, v
+
+    arguments = (X, X, torch.tensor(-70000.0), 0.001)
+    with pytest.raises(Unsupported, match="other results"):
+        check_step(traced(other, *arguments), step, arguments)
+
+
+def test_a_step_that_fails_on_other_numbers_is_refused_with_its_reason() -> None:
+    def step(x: Tensor, v: Tensor, p: None, dt: float) -> Result:
+        raise ValueError("too far out")
+
+    def plain(x: Tensor, v: Tensor, p: None, dt: float) -> Result:
+        return v + x, v
+
+    with pytest.raises(Unsupported, match="ValueError: too far out"):
+        check_step(traced(plain), step, ARGUMENTS)
