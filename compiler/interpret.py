@@ -6,7 +6,7 @@ The prologue, the torch path and every check of the compiler run through here.
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
-from norse.compiler.ir import Graph, Node, Operand, Ref
+from norse.compiler.ir import Node, Operand, Ref
 from norse.compiler.ops import OPS
 
 
@@ -54,9 +54,3 @@ def spliced(node: Node, operands: list[Any]) -> list[Any]:
     for place, operand in zip(node.attrs["_places"], operands, strict=True):
         arguments[place] = operand
     return arguments
-
-
-def run_tick(graph: Graph, values: MutableMapping[str, Any]) -> tuple[Any, ...]:
-    """One tick: `values` has the inputs and the registers' values. Returns the outputs."""
-    run_nodes(graph.nodes, values)
-    return tuple(values[name] for name in graph.outputs)

@@ -1,6 +1,7 @@
 """Runs kernels on tensors: fills in the call structure, allocates what comes out, and lets the driver run the tiles."""
 
 import ctypes
+import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,17 @@ from norse.compiler.region import Kernel, Kind
 
 _NEURONS = 1024  # a tile's neurons: a handful of rows of float stay in L1
 _WORTH_A_THREAD = 1 << 15  # values; below, waking threads costs more than the work
+
+_forked = False  # no thread of OpenMP's or of the driver's exists in a forked child: it runs serially
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @cache
@@ -93,7 +105,7 @@ class Executable:
             1,
             n if self.kernel.mixes_neurons else _NEURONS,
             self._scratch_rows,
-            torch.get_num_threads() if (end - begin) * b * n >= _WORTH_A_THREAD else 1,
+            1 if _forked or (end - begin) * b * n < _WORTH_A_THREAD else torch.get_num_threads(),
             _gomp_parallel(),
         )
         if status:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from norse.backends.nir_export.arrays import finite, numbers, tensor
+from norse.backends.nir_export.arrays import finite, tensor
 from norse.backends.nir_export.scale import Scale
 
 Shape = tuple[int, ...]
@@ -186,8 +186,3 @@ INSTEAD: Mapping[str, str] = {
 def row_of(layer: nn.Module) -> Layer | None:
     """The row that a torch layer is written by."""
     return next((row for row in LAYERS if type(layer) is row.layer and row.applies(layer)), None)
-
-
-def weight_array(value: Any, what: str) -> Any:
-    """A recurrent layer's weights, as an array."""
-    return numbers(finite(value, what))

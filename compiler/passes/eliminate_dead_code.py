@@ -10,7 +10,7 @@ from norse.compiler.ops import OPS
 _NEEDED = object()  # the vertex that every root leads to
 
 # Besides these, ops of the table and parameters are the only nodes without effects.
-_PURE = frozenset({"parameter", "custom", "last", "initial_state", "neuron", "enter", "leave"})
+_PURE = frozenset({"parameter", "custom", "last", "initial_state", "enter", "leave"})
 
 
 def eliminate_dead_code(graph: Graph) -> Graph:

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections import OrderedDict
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from norse.compiler.region import RegionProgram, lower_region
 from norse.compiler.steps.layout import Layout, find_layout
 
 Values = MutableMapping[str, Any]
+
+_MOST_LAYOUTS = 64  # of one loop: every batch size has one
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class LoopStep:
     fast_math: bool = False
     reason: str = ""  # why torch runs it, if it does
     built: list[tuple[Backend, RegionProgram]] = field(default_factory=list)
-    _layouts: dict[Any, Layout | str] = field(default_factory=dict)
+    _layouts: OrderedDict[Any, Layout | str] = field(default_factory=OrderedDict)
     _regions: dict[Any, Region] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -82,12 +85,16 @@ class LoopStep:
             (tuple(x.shape[1:]) if name in varying else tuple(x.shape), x.dtype, name in varying)
             for name, x in (*tensors.items(), *initial.items())
         )
-        if key not in self._layouts:
+        layout = self._layouts.pop(key, None)
+        if layout is None:
             try:
-                self._layouts[key] = find_layout(self.tick.graph, self.tick.varying, tensors, initial)
+                layout = find_layout(self.tick.graph, self.tick.varying, tensors, initial)
             except Unsupported as why:
-                self._layouts[key] = str(why)
-        return self._layouts[key]
+                layout = str(why)
+        self._layouts[key] = layout  # the last one is the most recent
+        if len(self._layouts) > _MOST_LAYOUTS:
+            self._layouts.popitem(last=False)
+        return layout
 
     # ---- native ----------------------------------------------------------------------------------
 

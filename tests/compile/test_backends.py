@@ -393,3 +393,27 @@ def test_a_forked_child_may_go_on_with_a_model_that_its_parent_used(threads: int
     assert child.exitcode == 0
     assert torch.equal(torch.from_numpy(z), expected)
     assert abs(gradient).sum() > 0
+
+
+# In a process of its own: here, some test has loaded the driver.
+_FORKED = """
+    import os
+    import torch
+    import norse, norse.torch as snn
+
+    torch.set_num_threads(4)
+    model = norse.compile(snn.LIF())
+    x = torch.rand(20, 5, 2000)  # of which one tick is too little for torch to take threads for
+    (x * 2).exp()
+    child = os.fork()
+    if not child:
+        z, _ = model(x)
+        os._exit(0 if z.shape == x.shape else 1)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system can't fork")
+def test_a_forked_child_may_be_the_first_to_call_a_kernel() -> None:
+    """The parent's threads are not there, although only the child loads what would use them."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", textwrap.dedent(_FORKED)], check=True, timeout=30)

@@ -1,6 +1,7 @@
 """States, inputs, T and batches of every shape, and that none of them makes a kernel built again."""
 
 import copy
+import gc
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 import norse
 import norse.torch as snn
 from norse.backends.cpu import BUILDS
+from norse.compiler.steps.loop import LoopStep
 
 from .comparison import assert_compiles_to_the_same, assert_native, assert_same_results, observe, once
 from .neurons import FEED_FORWARD, RECURRENT, currents, learnt, states
@@ -207,6 +209,13 @@ class TestBuilds:
         with no_builds():
             for ticks, batch in ((11, 4), (10, 5), (1, 1), (100, 2), (0, 3), (3, 0), (7, 64)):
                 assert train(ticks, batch).shape == (ticks, batch, 6)
+
+    def test_not_every_batch_size_is_remembered(self) -> None:
+        model = norse.compile(snn.LIF())
+        for batch in range(1, 80):
+            model(torch.zeros(1, batch, 2))
+        loops = [x for x in gc.get_objects() if type(x) is LoopStep]
+        assert 0 < max(len(loop._layouts) for loop in loops) <= 64
 
     def test_equal_neurons_of_other_sizes_share_a_kernel(self) -> None:
         def train(model: nn.Module, neurons: int) -> None:

@@ -1,7 +1,5 @@
 // Runs a kernel over its tiles: one library, built once, for all kernels. Threads are those of the OpenMP library that
 // torch has loaded, given by pointer, so that no second pool competes with it; without one, a small pool of our own.
-#include <pthread.h>
-
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
@@ -14,8 +12,6 @@
 namespace {
 
 typedef void (*gomp_parallel)(void (*)(void*), void*, unsigned, unsigned);
-
-std::atomic<bool> forked{false};
 
 // The tasks of one run; threads take the next one until none is left, so results do not depend on who runs what.
 struct run {
@@ -96,11 +92,6 @@ pool* own_pool() {
   return the_pool;
 }
 
-__attribute__((constructor)) void watch_forks() {
-  // Neither OpenMP's threads nor ours exist in a forked child: it runs serially.
-  pthread_atfork(nullptr, nullptr, [] { forked = true; });
-}
-
 }  // namespace
 
 // Returns 0, or 1: another version of the structs, 2: a storage kind that kernels do not read, 3: no memory.
@@ -121,7 +112,7 @@ extern "C" int norse_run(norse_kernel kernel, const norse_call* call, int64_t ti
   r.scratch_bytes = scratch_rows * ((r.tile_neurons * 8 + 63) / 64 * 64);
   const int64_t tiles = r.sample_tiles * r.neuron_tiles;
   const unsigned wanted = (unsigned)smaller(threads, tiles);
-  if (wanted <= 1 || forked) {
+  if (wanted <= 1) {
     work(&r);
   } else if (gomp) {
     gomp(work, &r, wanted, 0);
