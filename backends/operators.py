@@ -125,7 +125,8 @@ def _row_of(inputs: Sequence[Tensor]) -> Tensor:
 def call(region: BuiltRegion, inputs: Sequence[Tensor], sizes: Sizes) -> list[Tensor]:
     """Runs a region, differentiably where its program has a backward."""
     if _traced(inputs):
-        return list(torch.ops.norse.region(list(inputs), region.program.key, list(sizes)))
+        results = list(torch.ops.norse.region(list(inputs), region.program.key, list(sizes)))
+        return [x.detach() if place in region.program.constant else x for place, x in enumerate(results)]
     if region.program.backward is not None and torch.is_grad_enabled():
         return list(_RegionFunction.apply(region, sizes, *inputs))  # type: ignore[no-untyped-call]
     return region.forward(inputs, sizes)
@@ -148,7 +149,8 @@ class _RegionFunction(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         _save(ctx, region.program, inputs, results)
         count = len(results) - len(region.program.saved)
-        ctx.mark_non_differentiable(*results[count:], *(r for r in results if not r.is_floating_point()))
+        constant = {*region.program.constant, *range(count, len(results))}
+        ctx.mark_non_differentiable(*(r for k, r in enumerate(results) if k in constant or not r.is_floating_point()))
         return tuple(results)
 
     @staticmethod

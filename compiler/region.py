@@ -67,6 +67,7 @@ class RegionProgram:
     adjoints: Mapping[str, str]  # register of forward -> register of backward that carries its gradient
     weights: tuple[WeightGradient, ...]
     fast_math: bool = False
+    constant: tuple[int, ...] = ()  # of outputs and final states, those that nothing wanted leads to
 
     @cached_property
     def key(self) -> str:
@@ -121,7 +122,21 @@ def lower_region(
         {r.value: adjoint.states[r.initial] for r in tick.registers if adjoint.states.get(r.initial) in alive},
         adjoint.weights,
         fast_math,
+        _constant(tick, wanted),
     )
+
+
+def _constant(tick: Graph, wanted: Collection[str]) -> tuple[int, ...]:
+    """Places of the results that do not require a gradient in eager either."""
+    led_to, before = set(wanted), -1
+    while len(led_to) > before:  # registers lead from one tick to the next
+        before = len(led_to)
+        led_to.update(r.value for r in tick.registers if led_to.intersection((r.initial, r.next)))
+        for node in tick.nodes:
+            if led_to.intersection(node.uses) and node.op not in ("detach", "full_like"):
+                led_to.update(name for name in node.outputs if tick.types[name].dtype.is_floating_point)
+    results = (*tick.outputs, *(register.value for register in tick.registers))
+    return tuple(place for place, name in enumerate(results) if name not in led_to)
 
 
 def _expanded(tick: Graph) -> Graph:
@@ -232,6 +247,7 @@ def from_json(text: str) -> RegionProgram:
         plain["adjoints"],
         tuple(WeightGradient(*weight) for weight in plain["weights"]),
         plain["fast_math"],
+        tuple(plain["constant"]),
     )
 
 

@@ -278,6 +278,22 @@ class TestBackward:
         assert kept
         assert kept.isdisjoint({x.data_ptr(), *(field.data_ptr() for field in state)})
 
+    @pytest.mark.parametrize("dispatched", [False, True], ids=["", "dispatched"])
+    @pytest.mark.parametrize("method", ["heaviside", "super"])
+    def test_is_there_for_what_eager_has_one_for(
+        self, method: str, dispatched: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(operators, "_traced", lambda inputs: dispatched)
+        required = []
+        for model in (
+            snn.LIF(p=snn.LIFParameters(method=method)),
+            norse.compile(snn.LIF(p=snn.LIFParameters(method=method))),
+        ):
+            z, state = model(X.clone().requires_grad_())
+            required.append([x.requires_grad for x in (z, *state)])
+        assert required[0] == required[1]
+        assert required[0] == [method != "heaviside", True, True]
+
     def test_takes_a_state_made_in_inference_mode(self) -> None:
         gradients = []
         for model in (snn.LIF(), norse.compile(snn.LIF())):
