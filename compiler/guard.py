@@ -1,86 +1,114 @@
 """The guard: what a trace took for constant, compared at every call. A miss traces anew.
 
-Not T, batch or sizes, and no tensor's values: those are arguments.
+Not T, batch or sizes of arguments, and no parameter's values: those are arguments.
 """
 
 from collections.abc import Iterable
-from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from norse.compiler.identity import Identity
+from norse.compiler.facts import MODULES_OWN, Facts
+from norse.compiler.layers import LAYERS
 from norse.torch.module.parameters import ParameterTuple
 
-_DEPTH = 4  # how far into lists, dicts and objects of a module a change is looked for
-_OPAQUE = (type, FunctionType, ModuleType, nn.Module)  # what is inside these is nobody's setting, or looked at itself
+_ABSENT = object()
 
 
-def call_key(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What a trace depends on in a call's arguments: structure, constants, tensors' dtype, device and rank."""
+def call_key(args: tuple[Any, ...], kwargs: dict[str, Any], facts: Facts) -> Any:
+    """What a trace depends on in a call: structure, constants, tensors' dtype, device and rank, torch's modes."""
     leaves, structure = pytree.tree_flatten((args, kwargs))
-    return structure, tuple(_leaf_key(leaf) for leaf in leaves), torch.is_grad_enabled()
+    modes = (
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.get_default_dtype(),
+        *((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")),
+    )
+    return structure, [_leaf_key(leaf, facts) for leaf in leaves], modes
 
 
-def _leaf_key(leaf: Any) -> Any:
-    if isinstance(leaf, Tensor):
-        return leaf.dtype, leaf.device, leaf.ndim, leaf.layout
-    try:
-        hash(leaf)
-    except TypeError:
-        return id(leaf)
-    return type(leaf), leaf
+def _leaf_key(leaf: Any, facts: Facts) -> Any:
+    return (leaf.dtype, leaf.device, leaf.ndim, leaf.layout) if isinstance(leaf, Tensor) else facts.of(leaf)
 
 
 class Guard:
-    """A snapshot of a model: `holds` while nothing that was read as a constant has changed."""
+    """A snapshot of a model: `holds` while nothing that was read as a constant has changed.
 
-    def __init__(self, root: nn.Module, read: Iterable[str]) -> None:
-        self._root = root
-        # Of modules whose Python ran while tracing, plain attributes may have steered it.
-        self._read = frozenset(read)
-        self._seen = self._snapshot()
+    `read` are the paths of modules whose Python ran while tracing, so that anything it reads may have steered it;
+    `eager` those of modules that run as they are, which may change themselves.
+    """
+
+    def __init__(self, root: nn.Module, read: Iterable[str], eager: Iterable[str] = ()) -> None:
+        modules = dict(root.named_modules())
+        tensors = (*root.parameters(), *root.buffers())
+        self._facts = Facts((*modules.values(), *tensors))
+        # Children are compared as pairs of name and module, so that the tree need not be walked at every call.
+        self._tree = [(module, list(module._modules.items())) for module in modules.values()]
+        read = frozenset(read)
+        self._settings = [
+            (module, *_settings(path, module, read, frozenset(eager))) for path, module in modules.items()
+        ]
+        self._facts.read_classes(type(module) for module, _, everything in self._settings if everything)
+        self._seen = self._facts.learn(self._snapshot)
 
     def holds(self) -> bool:
+        if any(list(module._modules.items()) != children for module, children in self._tree):
+            return False
         return self._snapshot() == self._seen
 
     def _snapshot(self) -> list[Any]:
-        return [fact for path, module in self._root.named_modules() for fact in self._facts(path, module)]
+        sizes = bool(self._facts.names)  # only a user's code asks a parameter for its shape
+        found: list[Any] = []
+        for module, names, everything in self._settings:
+            found += _of_torch(module, sizes)
+            own = module.__dict__
+            if everything:
+                found.append(len(own))
+                found += [self._attribute(own.get(name, _ABSENT), sizes) for name in names]
+            else:  # only what is read off it from elsewhere
+                others = self._facts.names
+                found += [(n, self._attribute(own[n], sizes)) for n in own if n in others and n not in MODULES_OWN]
+        found.append(self._facts.of_code())
+        return found
 
-    def _facts(self, path: str, module: nn.Module) -> Iterable[Any]:
-        hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
-        backward_hooks = len(module._backward_hooks) + len(module._backward_pre_hooks)
-        yield (
-            path,
-            Identity(module),
-            type(module),
-            module.training,
-            hooks,
-            backward_hooks,
-            module.__dict__.get("forward"),
-        )
-        if isinstance(module, ParameterTuple):
-            yield tuple(_constant(value) for value in module.__dict__.values())
-        elif hasattr(module, "state_fallback") or path in self._read:
-            yield tuple((n, _constant(v)) for n, v in module.__dict__.items() if n[0] != "_" and n != "training")
-        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-            if tensor is not None:
-                yield name, tensor.dtype, tensor.device, tensor.ndim
+    def _attribute(self, value: Any, sizes: bool) -> Any:
+        if isinstance(value, Tensor):
+            return _tensor(value, sizes)
+        return self._facts.of(value)
 
 
-def _constant(value: Any, depth: int = _DEPTH) -> Any:
-    """What can be compared of an attribute: simple values by value, all else by identity and what is inside."""
-    if value is None or isinstance(value, int | float | str | bool | torch.dtype):
-        return type(value), value
-    if isinstance(value, Tensor):
-        return value.dtype, value.device, value.ndim
-    if isinstance(value, tuple | list) and depth:
-        return type(value), [_constant(part, depth - 1) for part in value]
-    if isinstance(value, dict) and depth:
-        return type(value), [(key, _constant(part, depth - 1)) for key, part in value.items()]
-    if hasattr(value, "__func__"):  # bound methods are made anew at every access
-        return Identity(value.__self__), value.__func__
-    inside = None if isinstance(value, _OPAQUE) else getattr(value, "__dict__", None)
-    return Identity(value), _constant(inside, depth - 1) if inside and depth else None
+def _settings(
+    path: str, module: nn.Module, read: frozenset[str], eager: frozenset[str]
+) -> tuple[tuple[str, ...], bool]:
+    """The attributes that are compared, and whether those are all of them."""
+    own = module.__dict__
+    known = isinstance(module, ParameterTuple) or type(module) in LAYERS or "state_fallback" in own
+    if path not in read and (not known or any(_within(path, other) for other in eager)):
+        return (), False
+    return tuple(name for name in own if name not in MODULES_OWN), True
+
+
+def _within(path: str, other: str) -> bool:
+    return other in ("", path) or path.startswith(f"{other}.")
+
+
+def _of_torch(module: nn.Module, sizes: bool) -> list[Any]:
+    found = [
+        type(module),
+        module.training,
+        len(module._forward_hooks) + len(module._forward_pre_hooks),
+        len(module._backward_hooks) + len(module._backward_pre_hooks),
+        module.__dict__.get("forward"),
+    ]
+    for tensors in (module._parameters, module._buffers):
+        for name, tensor in tensors.items():
+            found.append((name, None if tensor is None else _tensor(tensor, sizes)))
+    return found
+
+
+def _tensor(tensor: Tensor, sizes: bool) -> Any:
+    if sizes:
+        return tensor.dtype, tensor.device, tensor.shape, tensor.requires_grad
+    return tensor.dtype, tensor.device, tensor.ndim

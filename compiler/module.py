@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 
 from norse.compiler.errors import CompileError, InputError, Unsupported
 from norse.compiler.explain import explain, generated_code
+from norse.compiler.facts import Facts
 from norse.compiler.guard import Guard, call_key
 from norse.compiler.ir import Graph, Ref
 from norse.compiler.passes.pipeline import run_pipeline
@@ -100,9 +101,17 @@ class CompiledModule(nn.Module):
         """The model's forward, compiled."""
         if torch._C._functorch.maybe_current_level() is not None:  # vmap and grad transform eager's operations
             return self.model(*args, **kwargs)
-        variant = self._variant(args, kwargs)
-        self.__dict__["_last"] = variant
-        return variant.run(self.model, args, kwargs)
+        variants: list[tuple[Any, Facts, Variant]] = self.__dict__["_variants"]
+        facts = Facts()
+        key = facts.keep(lambda facts: call_key(args, kwargs, facts))
+        for known, _, variant in variants[::-1]:
+            if known == key and variant.guard.holds():
+                self.__dict__["_last"] = variant
+                return variant.run(self.model, args, kwargs)
+        self.__dict__["_last"] = variant = self._compiled(args, kwargs)
+        result = variant.run(self.model, args, kwargs)
+        self._remember(key, facts, variant)  # only now: calls that raise must not push out those that don't
+        return result
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -159,21 +168,16 @@ class CompiledModule(nn.Module):
 
     # ---- variants --------------------------------------------------------------------------------
 
-    def _variant(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
-        key = call_key(args, kwargs)
-        variants: list[tuple[Any, Variant]] = self.__dict__["_variants"]
-        for known, variant in variants:
-            if known == key and variant.guard.holds():
-                return variant
-        variant = self._compiled(args, kwargs)
-        variants.append((key, variant))
+    def _remember(self, key: Any, facts: Facts, variant: Variant) -> None:
+        """`facts` keep alive what the key knows by its identity."""
+        variants = self.__dict__["_variants"]
+        variants.append((key, facts, variant))
         if len(variants) > _MOST_VARIANTS:
             del variants[0]
             warn_once(
                 f"norse.compile: {type(self.model).__name__} has been traced for more than {_MOST_VARIANTS} kinds of "
                 "calls (dtypes, ranks, structures, settings); the oldest are forgotten, and traced again when they come"
             )
-        return variant
 
     def _compiled(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Variant:
         model, options = self.model, self.__dict__["_options"]
@@ -185,8 +189,8 @@ class CompiledModule(nn.Module):
         except Unsupported as why:
             if self.__dict__["_fullgraph"]:
                 raise CompileError(f"norse.compile(fullgraph=True): {why}") from why
-            return Variant(Guard(model, ()), reason=str(why))
+            return Variant(Guard(model, (), ("",)), reason=str(why))
         if trace.eager and self.__dict__["_fullgraph"]:
             eager = "; ".join(f'"{path}" ({type(modules[path]).__name__}): {why}' for path, why in trace.eager.items())
             raise CompileError(f"norse.compile(fullgraph=True): these modules would run eagerly: {eager}")
-        return Variant(Guard(model, trace.followed), trace, ticks, steps)
+        return Variant(Guard(model, trace.followed, trace.eager), trace, ticks, steps)

@@ -2,9 +2,11 @@
 
 import copy
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import MethodType, SimpleNamespace
 
+import numpy
 import pytest
 import torch
 from torch import Tensor, nn
@@ -345,6 +347,212 @@ def test_the_next_call_is_right_after_a_users_module_changed(name: str) -> None:
     for _ in range(2):
         assert_same_results(observe(compiled, X), theirs)
     assert not torch.equal(before.results[0], theirs.results[0]), "the change shows nothing"
+
+
+GAIN = SimpleNamespace(value=1.5)
+FACTOR, OFFSETS = 1.5, {"x": 0.1}
+
+
+def helper(x: Tensor) -> Tensor:
+    return x * FACTOR + OFFSETS["x"]
+
+
+def _set_global(name: str, value: object) -> Callable[[object], None]:
+    def change(_: object) -> None:
+        globals()[name] = value
+
+    return change
+
+
+class Gain:
+    """A step as a bound method."""
+
+    rate = 1.0
+
+    def __init__(self) -> None:
+        self.gain = 1.5
+
+    def step(self, x: Tensor, s: Tensor, p: object, dt: float) -> tuple[Tensor, Tensor]:
+        s = 0.9 * s + self.rate * self.gain * x
+        return s, s
+
+
+def _partial_step(gain: list[float], x: Tensor, s: Tensor, p: object, dt: float) -> tuple[Tensor, Tensor]:
+    s = 0.9 * s + gain[0] * x
+    return s, s
+
+
+def _global_step(x: Tensor, s: Tensor, p: object, dt: float) -> tuple[Tensor, Tensor]:
+    s = 0.9 * s + GAIN.value * helper(x)
+    return s, s
+
+
+def _closure_step(gain: float) -> Callable[..., tuple[Tensor, Tensor]]:
+    def step(x: Tensor, s: Tensor, p: object, dt: float) -> tuple[Tensor, Tensor]:
+        s = 0.9 * s + gain * x
+        return s, s
+
+    return step
+
+
+def _silent(x: Tensor) -> Tensor:
+    return torch.zeros_like(x[0])
+
+
+def _start(x: Tensor) -> Tensor:
+    return torch.zeros_like(x[0]) + FACTOR
+
+
+def _neuron(step: Callable[..., object], start: Callable[[Tensor], Tensor] = _silent) -> snn.SNN:
+    return snn.SNN(step, start, None)
+
+
+STEPS: dict[str, tuple[Callable[[], snn.SNN], Callable[[snn.SNN], object]]] = {
+    "a closure's cell": (
+        lambda: _neuron(_closure_step(1.5)),
+        lambda m: setattr(m.activation.__closure__[0], "cell_contents", 0.5),
+    ),
+    "an object that is a global": (lambda: _neuron(_global_step), lambda m: setattr(GAIN, "value", 0.5)),
+    "a global of a helper": (lambda: _neuron(_global_step), _set_global("FACTOR", 0.5)),
+    "a dict that is a helper's global": (lambda: _neuron(_global_step), lambda m: OFFSETS.update(x=-0.4)),
+    "the helper": (lambda: _neuron(_global_step), _set_global("helper", torch.tanh)),
+    "the object whose method it is": (
+        lambda: _neuron(Gain().step),
+        lambda m: setattr(m.activation.__self__, "gain", 0.5),
+    ),
+    "the class whose method it is": (lambda: _neuron(Gain().step), lambda m: setattr(Gain, "rate", 0.5)),
+    "a partial's argument": (
+        lambda: _neuron(partial(_partial_step, [1.5])),
+        lambda m: m.activation.args[0].__setitem__(0, 0.5),
+    ),
+    "a global of the fallback": (lambda: _neuron(_closure_step(1.0), _start), _set_global("FACTOR", 0.5)),
+}
+
+
+@pytest.fixture
+def _globals_come_back() -> Iterator[None]:
+    before = FACTOR, helper, dict(OFFSETS), GAIN.value
+    yield
+    globals().update(FACTOR=before[0], helper=before[1])
+    OFFSETS.update(before[2])
+    GAIN.value, Gain.rate, Reads.level = before[3], 1.0, 0.2
+
+
+def _right_after(model: nn.Module, change: Callable[[], object]) -> None:
+    compiled = norse.compile(model, exact=True)
+    before = observe(compiled, X)
+    change()
+    theirs = observe(copy.deepcopy(model), X)
+    for _ in range(2):
+        assert_same_results(observe(compiled, X), theirs)
+    assert not torch.equal(before.results[0], theirs.results[0]), "the change shows nothing"
+
+
+@pytest.mark.usefixtures("_globals_come_back")
+@pytest.mark.parametrize("name", STEPS)
+def test_the_next_call_is_right_after_what_a_step_reads_changed(name: str) -> None:
+    make, change = STEPS[name]
+    torch.manual_seed(0)
+    model = snn.SequentialState(nn.Linear(6, 8), make(), snn.LIF(), snn.LI()).double()
+    _right_after(model, lambda: change(model[1]))
+
+
+class Box:
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 1.2
+
+
+class Reads(nn.Module):
+    """A user's module that reads more than its attributes."""
+
+    level = 0.2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.act = nn.Linear(6, 6), _closure_step(1.5)
+        self.fc.gain = 1.5
+        self._hidden, self.array, self.box = 1.1, numpy.array([1.0, 2.0]), Box()
+        self.outside = [nn.Identity()]
+        self.outside[0].gain = 1.3
+        self.w = nn.Parameter(torch.ones(3))
+
+    @property
+    def doubled(self) -> float:
+        return 2 * GAIN.value
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.fc(x) * self.fc.gain * self._hidden + self.level * self.w.numel() + float(self.array[1])
+        x = self.act(helper(x), 0.0, None, 0.001)[0] * self.box.value * self.outside[0].gain * self.doubled
+        return x if self.w.requires_grad else x * 0.5
+
+
+READS: dict[str, Callable[[Reads], object]] = {
+    "a layer's attribute": lambda m: setattr(m.fc, "gain", 0.5),
+    "an underscored attribute": lambda m: setattr(m, "_hidden", 0.5),
+    "a class attribute": lambda m: setattr(type(m), "level", -0.4),
+    "an array's element": lambda m: m.array.__setitem__(1, -1.0),
+    "an object with slots": lambda m: setattr(m.box, "value", 0.3),
+    "a module that is none of the model's": lambda m: setattr(m.outside[0], "gain", 0.2),
+    "a parameter's shape": lambda m: setattr(m, "w", nn.Parameter(torch.ones(7).double())),
+    "whether a parameter is learnt": lambda m: m.w.requires_grad_(False),
+    "a global": _set_global("FACTOR", 0.5),
+    "what a property reads": lambda m: setattr(GAIN, "value", 0.5),
+    "a closure's cell": lambda m: setattr(m.act.__closure__[0], "cell_contents", 0.5),
+}
+
+
+@pytest.mark.usefixtures("_globals_come_back")
+@pytest.mark.parametrize("name", READS)
+def test_the_next_call_is_right_after_what_a_forward_reads_changed(name: str) -> None:
+    torch.manual_seed(0)
+    model = snn.SequentialState(Reads(), snn.LIF(), snn.LI()).double()
+    _right_after(model, lambda: READS[name](model[0]))
+
+
+class TakesMore(nn.Module):
+    def forward(self, x: Tensor, more: object) -> Tensor:
+        if isinstance(more, float):
+            return torch.atan2(x * 0, x * 0 + 1) if str(more) == "0.0" else x
+        return x * (more["gain"] if isinstance(more, dict) else more.gain)
+
+
+def test_what_a_call_is_given_counts_as_it_is_at_that_call() -> None:
+    compiled = norse.compile(TakesMore(), exact=True)
+    given, named = SimpleNamespace(gain=2.0), {"gain": 2.0}
+    for gain in (2.0, 3.0, 0.5):
+        given.gain = named["gain"] = gain
+        assert torch.equal(compiled(X, given), X * gain)
+        assert torch.equal(compiled(X, named), X * gain)
+    for gain in range(20):  # each lives where the last one died
+        assert torch.equal(compiled(X, SimpleNamespace(gain=float(gain))), X * gain)
+    assert torch.equal(compiled(X, 0.0), X * 0) and torch.equal(compiled(X, -0.0), X)
+
+
+class ReadsModes(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (2 if torch.is_inference_mode_enabled() else 3) * (5 if torch.is_autocast_enabled("cpu") else 7)
+
+
+def test_torchs_modes_count() -> None:
+    model = ReadsModes()
+    compiled = norse.compile(model)
+    for mode in (torch.no_grad(), torch.inference_mode(), torch.autocast("cpu"), torch.no_grad()):
+        with mode:
+            assert torch.equal(compiled(X), model(X))
+
+
+def test_calls_that_raise_push_out_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from norse.compiler import module as compiled_module
+
+    compiled = norse.compile(snn.SequentialState(nn.Linear(6, 8), snn.LIF()).double())
+    compiled(X)
+    for wrong in range(12):
+        with pytest.raises(Exception, match=r"."):
+            compiled(X, f"no state {wrong}")
+    monkeypatch.setattr(compiled_module, "trace_model", lambda *_: pytest.fail("it was traced again"))
+    compiled(X)
 
 
 class TestGradModes:
