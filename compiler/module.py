@@ -2,15 +2,16 @@
 
 import functools
 import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
 from norse.compiler.errors import CompileError, InputError, Unsupported
-from norse.compiler.explain import explain, generated_code
+from norse.compiler.explain import explain, generated_code, noted
 from norse.compiler.facts import Facts
 from norse.compiler.guard import Guard, call_key
 from norse.compiler.ir import Graph, Ref
@@ -65,16 +66,37 @@ def _traced(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], exa
         raise Unsupported(f"tracing failed: {type(error).__name__}: {error}") from error
 
 
+def _the_models(name: str) -> Any:
+    """An attribute that is the model's own, whichever of the two it is set on."""
+
+    def read(module: "CompiledModule") -> Any:
+        return getattr(module.model, name)
+
+    def write(module: "CompiledModule", value: Any) -> None:
+        if "_model" in module.__dict__:  # else torch.nn.Module.__init__ sets it up
+            setattr(module.model, name, value)
+
+    return property(read, write)
+
+
 class CompiledModule(nn.Module):
-    """What `norse.compile` returns. Parameters, buffers and submodules are the model's own, under the same names.
+    """What `norse.compile` returns. Parameters, buffers, submodules and all attributes are the model's own.
 
     It has the model's call signature; `graph`, `tick_graph`, `code` and `explain()` show what became of the last call.
     """
 
+    training = _the_models("training")
+    _parameters = _the_models("_parameters")
+    _buffers = _the_models("_buffers")
+    _modules = _the_models("_modules")
+    _non_persistent_buffers_set = _the_models("_non_persistent_buffers_set")
+    _state_dict_hooks = _the_models("_state_dict_hooks")
+    _state_dict_pre_hooks = _the_models("_state_dict_pre_hooks")
+    _load_state_dict_pre_hooks = _the_models("_load_state_dict_pre_hooks")
+    _load_state_dict_post_hooks = _the_models("_load_state_dict_post_hooks")
+
     def __init__(self, model: nn.Module, options: Options, fullgraph: bool) -> None:
         super().__init__()
-        # The very dictionaries of the model: what is replaced in one is replaced in the other.
-        self._parameters, self._buffers, self._modules = model._parameters, model._buffers, model._modules
         self.__dict__.update(_model=model, _options=options, _fullgraph=fullgraph, _variants=[], _last=None)
         self._bind()
 
@@ -86,16 +108,6 @@ class CompiledModule(nn.Module):
     def model(self) -> nn.Module:
         """The model as it was given: plain eager PyTorch."""
         return self.__dict__["_model"]  # type: ignore[no-any-return]
-
-    @property  # type: ignore[override]
-    def training(self) -> bool:
-        """The model's own flag, whichever of the two was switched."""
-        return self.model.training
-
-    @training.setter
-    def training(self, mode: bool) -> None:
-        if "_model" in self.__dict__:
-            self.model.training = mode
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """The model's forward, compiled."""
@@ -113,11 +125,67 @@ class CompiledModule(nn.Module):
         self._remember(key, facts, variant)  # only now: calls that raise must not push out those that don't
         return result
 
+    # ---- it is the model -------------------------------------------------------------------------
+
     def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(self.model, name)
+        if "_model" not in self.__dict__:
+            raise AttributeError(name)
+        return getattr(self.model, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OWN or isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self.model, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self.model, name)
+
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        self.model.register_parameter(name, param)
+
+    def register_buffer(self, name: str, tensor: torch.Tensor | None, persistent: bool = True) -> None:
+        self.model.register_buffer(name, tensor, persistent)
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        self.model.add_module(name, module)
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        return self.model.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        return self.model.load_state_dict(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args: Any) -> None:  # where it is a part of another module
+        self.model._load_from_state_dict(*args)
+
+    def get_extra_state(self) -> Any:
+        return self.model.get_extra_state()
+
+    def set_extra_state(self, state: Any) -> None:
+        self.model.set_extra_state(state)
+
+    def train(self, mode: bool = True) -> Self:
+        self.model.train(mode)
+        return self
+
+    def eval(self) -> Self:
+        self.model.eval()
+        return self
+
+    def apply(self, fn: Callable[[nn.Module], None]) -> Self:
+        self.model.apply(fn)
+        return self
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        self.model._apply(fn, recurse)
+        return self
+
+    def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        return self.model.named_parameters(*args, **kwargs)
+
+    def named_buffers(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, torch.Tensor]]:
+        return self.model.named_buffers(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
         state = {**self.__dict__, "_variants": [], "_last": None}  # compiled again where it's loaded
@@ -135,8 +203,9 @@ class CompiledModule(nn.Module):
 
     @property
     def graph(self) -> Graph:
-        """The network: neurons, layers and what flows between them."""
-        return self._traced().trace.graph  # type: ignore[union-attr]
+        """The network: neurons, layers, what flows between them, and remarks on how each runs."""
+        variant = self._traced()
+        return noted(variant.trace, variant.ticks)  # type: ignore[arg-type]
 
     @property
     def tick_graph(self) -> Graph:
@@ -194,3 +263,7 @@ class CompiledModule(nn.Module):
             eager = "; ".join(f'"{path}" ({type(modules[path]).__name__}): {why}' for path, why in trace.eager.items())
             raise CompileError(f"norse.compile(fullgraph=True): these modules would run eagerly: {eager}")
         return Variant(Guard(model, trace.followed, trace.eager), trace, ticks, steps)
+
+
+# Set on the compiled module itself: hooks, which torch calls around a module. All else goes to the model.
+_OWN = frozenset(vars(nn.Module())) | {"_compiled_call_impl", "__class__"}

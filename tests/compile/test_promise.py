@@ -15,6 +15,7 @@ import norse
 import norse.torch as snn
 from norse.compiler.module import CompiledModule
 from norse.torch.functional.lif import LIFParameters
+from norse.torch.module.stateful import is_stateful
 
 from .comparison import Observation, assert_same_gradients, assert_same_results, assert_spikes_and_silence, observe
 from .neurons import currents, learnt
@@ -662,3 +663,98 @@ class TestItIsTheModel:
             finals.append([parameter.detach().clone() for parameter in model.parameters()])
         for mine, theirs in zip(*finals, strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+
+
+class Keeps(nn.Module):
+    """A root that has its own way with everything torch lets a module override."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.trained, self.extra = nn.Linear(6, 3), [], 1
+        self.register_buffer("scratch", torch.ones(3), persistent=False)
+        self._register_load_state_dict_pre_hook(self._rename)
+
+    def _rename(self, state_dict: dict[str, Tensor], prefix: str, *_: object) -> None:
+        for name in [name for name in state_dict if ".old_fc." in f".{name}"]:
+            state_dict[name.replace("old_fc", "fc")] = state_dict.pop(name)
+
+    def train(self, mode: bool = True) -> "Keeps":
+        self.trained.append(mode)
+        return super().train(mode)
+
+    def get_extra_state(self) -> int:
+        return self.extra
+
+    def set_extra_state(self, state: int) -> None:
+        self.extra = state
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x) * self.scratch
+
+
+class TestWhatIsDoneToItIsDoneToTheModel:
+    def test_attributes(self) -> None:
+        compiled = norse.compile(snn.LIF().double(), exact=True)
+        before = compiled(X)[0]
+        compiled.dt = 0.002
+        assert compiled.model.dt == 0.002 and not torch.equal(compiled(X)[0], before)
+        compiled.p = LIFParameters(v_th=torch.tensor(0.3))
+        assert torch.equal(compiled(X)[0], copy.deepcopy(compiled.model)(X)[0])
+        compiled.note = 1
+        assert compiled.model.note == 1
+        del compiled.note
+        assert not hasattr(compiled, "note") and not hasattr(compiled.model, "note")
+        with pytest.raises(AttributeError):
+            compiled.graph = 1
+
+    def test_parts(self) -> None:
+        compiled = norse.compile(Keeps())
+        compiled.fc = nn.Linear(6, 2)
+        compiled.weight = nn.Parameter(torch.ones(2))
+        compiled.register_buffer("more", torch.ones(1), persistent=False)
+        compiled.register_parameter("other", nn.Parameter(torch.ones(1)))
+        model = compiled.model
+        assert model.fc is compiled.fc and list(compiled.state_dict()) == list(model.state_dict())
+        assert dict(compiled.named_parameters()).keys() == {"weight", "other", "fc.weight", "fc.bias"}
+        assert [name for name, _ in compiled.named_buffers()] == ["scratch", "more"]
+
+    @pytest.mark.parametrize("nested", [False, True])
+    def test_state_dicts(self, nested: bool) -> None:
+        model = Keeps()
+        compiled = norse.compile(model)
+        ours, theirs = (nn.Sequential(compiled), nn.Sequential(model)) if nested else (compiled, model)
+        model.extra = 5
+        state = ours.state_dict()
+        assert list(state) == list(theirs.state_dict()) and not any("scratch" in name for name in state)
+        assert state["0._extra_state" if nested else "_extra_state"] == 5
+        model.extra = 6
+        old = {name.replace("fc.", "old_fc."): v + 1 if isinstance(v, Tensor) else v for name, v in state.items()}
+        wanted = model.fc.bias.detach() + 1
+        ours.load_state_dict(old)
+        assert model.extra == 5 and torch.equal(model.fc.bias, wanted)
+
+    def test_modes_and_casts(self) -> None:
+        compiled = norse.compile(Keeps())
+        assert compiled.train(False) is compiled and compiled.model.trained == [False]
+        nn.Sequential(compiled).train()
+        assert compiled.model.trained == [False, True] and compiled.training
+        assert compiled.double() is compiled and compiled.model.scratch.dtype == torch.float64
+        seen: list[nn.Module] = []
+        compiled.apply(seen.append)
+        assert compiled.model in seen
+
+    def test_the_modules_of_a_chain_that_lost_one(self) -> None:
+        model = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 2)).double()
+        compiled = norse.compile(model, exact=True)
+        compiled(X)
+        del model[1]
+        assert list(compiled.state_dict()) == list(model.state_dict())
+        assert [name for name, _ in compiled.named_modules()] == ["", "0", "1"]
+        assert torch.equal(compiled(X), model(X))
+
+    def test_its_own_hooks_are_called_and_it_takes_a_state_as_the_model_does(self) -> None:
+        compiled, calls = norse.compile(snn.LIF().double()), []
+        compiled.register_forward_hook(lambda *_: calls.append(1))
+        compiled(X)
+        assert calls == [1] and not compiled.model._forward_hooks
+        assert is_stateful(compiled) and not is_stateful(norse.compile(nn.Linear(2, 2)))
