@@ -1,13 +1,13 @@
 """What became of a model, in words: for each module how it runs and, where it's not native, why."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from norse.compiler.ir import Graph, Node
 from norse.compiler.passes.batch_time import BATCHED, STEPPED
 from norse.compiler.passes.fuse_loops import LOOP
 from norse.compiler.steps.loop import LoopStep
 from norse.compiler.steps.stepped import Runs, SteppedStep
-from norse.compiler.text import print_graph
 from norse.compiler.trace.model import Trace
 
 
@@ -19,10 +19,10 @@ def explain(trace: Trace, ticks: Graph, steps: Sequence[Runs]) -> str:
     return "\n".join(f"{path:<{widths[0]}}  {op:<{widths[1]}}  {how}" for path, op, how in rows)
 
 
-def print_network(trace: Trace, ticks: Graph) -> str:
-    """The network's graph with a remark on how each node runs."""
+def noted(trace: Trace, ticks: Graph) -> Graph:
+    """The network's graph with a remark at each layer and neuron on how it runs."""
     notes = {node.outputs[0]: _region_note(node, ticks) for node in trace.graph.nodes if _shown(node)}
-    return print_graph(trace.graph, notes)
+    return replace(trace.graph, notes=notes)
 
 
 def generated_code(steps: Sequence[Runs]) -> str:

@@ -89,13 +89,17 @@ class Register:
 
 @dataclass(frozen=True)
 class Graph:
-    """`inputs`, then `nodes` in topological order, then `outputs`; `types` where they are known."""
+    """`inputs`, then `nodes` in topological order, then `outputs`; `types` where they are known.
+
+    `notes` are remarks by value, for readers: printed behind the node that makes the value.
+    """
 
     inputs: tuple[str, ...]
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
     registers: tuple[Register, ...] = ()
     types: Mapping[str, Type] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         from norse.compiler.text import print_graph

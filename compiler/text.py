@@ -1,5 +1,6 @@
 """Prints a graph: the same graph gives the same text, every time; tests compare it."""
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -9,9 +10,8 @@ from norse.compiler.ir import Graph, Node, Operand, Ref
 _WIDTH = 72  # statements are padded to this, so that types stand in a column
 
 
-def print_graph(graph: Graph, notes: Mapping[str, str] | None = None) -> str:
-    """`notes` are remarks by value, printed behind the node that makes the value."""
-    notes = notes or {}
+def print_graph(graph: Graph) -> str:
+    """Statements in order, regions as blocks, parameters by their paths, types and remarks behind."""
     arguments = ", ".join(_typed(graph, name) for name in graph.inputs)
     parameters = {node.output: str(node.attrs["path"]) for node in graph.nodes if node.op == "parameter"}
     nodes = [node for node in graph.nodes if node.op != "parameter"]
@@ -28,7 +28,7 @@ def print_graph(graph: Graph, notes: Mapping[str, str] | None = None) -> str:
             lines += [f"  {node.region} {{"] if node.region else []
             region = node.region
         type_ = graph.types.get(node.outputs[0])
-        note = notes.get(node.outputs[0])
+        note = graph.notes.get(node.outputs[0])
         line = f"{statement:<{width}} : {type_}" if type_ else statement
         lines.append(("    " if region else "  ") + line + (f"   # {note}" if note else ""))
     lines += ["  }"] if region else []
@@ -47,6 +47,8 @@ def _typed(graph: Graph, name: str) -> str:
 def _statement(node: Node, parameters: Mapping[str, str]) -> str:
     """`%z, %v = lif(%x, @0.weight)`: operands, then attributes that a reader wants to see."""
     shown = [_operand(operand, parameters) for operand in node.inputs]
+    if "_step" in node.attrs:  # a neuron reads all of its parameters: `@1.p` says as much
+        shown = list(dict.fromkeys(re.sub(r"^(@(?:.*\.)?p)\..*", r"\1", operand) for operand in shown))
     shown += [f"{key}={value}" for key, value in node.attrs.items() if not key.startswith("_")]
     return f"{', '.join(f'%{name}' for name in node.outputs)} = {node.op}({', '.join(shown)})"
 

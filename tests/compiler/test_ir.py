@@ -79,7 +79,7 @@ def test_a_graph_prints_its_parameters_operands_and_remarks() -> None:
         Node("call", ("a",), (Ref("x"), (1, Ref("w")), None, torch.float64, True), {"target": "torch.f", "_target": 1}),
         Node("custom", ("b", "c"), (Ref("a"),), {"function": "F"}, region="loop"),
     )
-    assert print_graph(Graph(("x",), nodes, ("b", "c")), {"b": "fast"}) == text("""
+    assert print_graph(Graph(("x",), nodes, ("b", "c"), notes={"b": "fast"})) == text("""
         graph(%x) {
           %a = call(%x, (1, @layer.weight), None, float64, True, target=torch.f)
           loop {

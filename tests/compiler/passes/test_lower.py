@@ -14,9 +14,9 @@ def test_a_layer_over_time_becomes_its_step_between_registers() -> None:
     before, after = around(lower, snn.LIBox(), SEQUENCE)
     assert str(before) == text("""
         graph(%x: analog[T, B, 3]) {
-          %v = initial_state(%x, of=@)                        : analog[]
-          %z, %v_1 = LIBox(%x, %v, @p.tau_mem_inv, @p.v_leak) : analog[T, B, 3]
-          %last = last(%v_1)                                  : analog[B, 3]
+          %v = initial_state(%x, of=@) : analog[]
+          %z, %v_1 = LIBox(%x, %v, @p) : analog[T, B, 3]
+          %last = last(%v_1)           : analog[B, 3]
           return %z, %last
         }
     """)

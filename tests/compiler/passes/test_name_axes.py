@@ -33,11 +33,11 @@ def test_sizes_before_become_names_after() -> None:
 def test_a_layer_over_time_names_what_is_in_front_of_it_and_behind_it() -> None:
     assert str(network(snn.SequentialState(nn.Linear(3, 4), snn.LIBox(), nn.ReLU()), SEQUENCE)) == text("""
         graph(%x: analog[T, B, 3]) {
-          %linear = Linear(%x, layer=@0)                               : analog[T, B, 4]
-          %v = initial_state(%linear, of=@1)                           : analog[]
-          %z, %v_1 = LIBox(%linear, %v, @1.p.tau_mem_inv, @1.p.v_leak) : analog[T, B, 4]
-          %last = last(%v_1)                                           : analog[B, 4]
-          %relu = ReLU(%z, layer=@2)                                   : analog[T, B, 4]
+          %linear = Linear(%x, layer=@0)      : analog[T, B, 4]
+          %v = initial_state(%linear, of=@1)  : analog[]
+          %z, %v_1 = LIBox(%linear, %v, @1.p) : analog[T, B, 4]
+          %last = last(%v_1)                  : analog[B, 4]
+          %relu = ReLU(%z, layer=@2)          : analog[T, B, 4]
           return %relu, %last
         }
     """)
@@ -46,9 +46,9 @@ def test_a_layer_over_time_names_what_is_in_front_of_it_and_behind_it() -> None:
 def test_a_cell_has_no_time() -> None:
     assert str(network(snn.SequentialState(nn.Linear(3, 4), snn.LIBoxCell()), TICK)) == text("""
         graph(%x: analog[B, 3]) {
-          %linear = Linear(%x, layer=@0)                                   : analog[B, 4]
-          %v = initial_state(%linear, of=@1)                               : analog[]
-          %z, %v_1 = LIBoxCell(%linear, %v, @1.p.tau_mem_inv, @1.p.v_leak) : analog[B, 4]
+          %linear = Linear(%x, layer=@0)          : analog[B, 4]
+          %v = initial_state(%linear, of=@1)      : analog[]
+          %z, %v_1 = LIBoxCell(%linear, %v, @1.p) : analog[B, 4]
           return %z, %v_1
         }
     """)
@@ -58,16 +58,16 @@ def test_a_lift_gives_time_to_all_that_it_holds() -> None:
     chain = snn.SequentialState(nn.Linear(3, 4), snn.IAFCell(), nn.Dropout().eval())
     assert str(network(snn.Lift(chain), SEQUENCE)) == text("""
         graph(%x: analog[T, B, 3]) {
-          %enter = enter(%x)                                                       : analog[T, B, 3]
-          %linear = Linear(%enter, layer=@lifted_module.0)                         : analog[T, B, 4]
-          %v = initial_state(%linear, of=@lifted_module.1)                         : analog[]
-          %z, %v_1 = IAFCell(%linear, %v, @lifted_module.1.p.v_th, @lifted_module.1.p.v_reset, @lifted_module.1.p.alpha) : spike[T, B, 4]
-          %dropout = Dropout(%z, layer=@lifted_module.2)                           : spike[T, B, 4]
-          %leave = leave(%dropout)                                                 : spike[T, B, 4]
-          %last = last(%v_1)                                                       : analog[B, 4]
+          %enter = enter(%x)                                  : analog[T, B, 3]
+          %linear = Linear(%enter, layer=@lifted_module.0)    : analog[T, B, 4]
+          %v = initial_state(%linear, of=@lifted_module.1)    : analog[]
+          %z, %v_1 = IAFCell(%linear, %v, @lifted_module.1.p) : spike[T, B, 4]
+          %dropout = Dropout(%z, layer=@lifted_module.2)      : spike[T, B, 4]
+          %leave = leave(%dropout)                            : spike[T, B, 4]
+          %last = last(%v_1)                                  : analog[B, 4]
           return %leave, %last
         }
-    """)  # noqa: E501
+    """)
 
 
 def test_spikes_stay_spikes_through_pooling_but_not_through_a_convolution() -> None:
@@ -92,11 +92,11 @@ def test_time_ends_where_a_user_reduces_it() -> None:
 
     assert str(network(Rate(), SEQUENCE)) == text("""
         graph(%x: analog[T, B, 3]) {
-          %mul = mul(%x, @gain)                                                    : analog[T, B, 3]
-          %v = initial_state(%mul, of=@layer)                                      : analog[]
-          %z, %v_1 = IAF(%mul, %v, @layer.p.v_th, @layer.p.v_reset, @layer.p.alpha) : spike[T, B, 3]
-          %last = last(%v_1)                                                       : analog[B, 3]
-          %mean = call(%z, 0, target=.mean)                                        : analog[B, 3]
+          %mul = mul(%x, @gain)               : analog[T, B, 3]
+          %v = initial_state(%mul, of=@layer) : analog[]
+          %z, %v_1 = IAF(%mul, %v, @layer.p)  : spike[T, B, 3]
+          %last = last(%v_1)                  : analog[B, 3]
+          %mean = call(%z, 0, target=.mean)   : analog[B, 3]
           return %mean
         }
     """)
