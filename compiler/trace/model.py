@@ -19,9 +19,17 @@ from norse.compiler.check import check_step
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Node, Operand, Ref, Type
 from norse.compiler.layers import LAYERS, check_layer_input
-from norse.compiler.passes.infer_types import infer_nodes
 from norse.compiler.passes.name_axes import name_axes
 from norse.compiler.passes.normalise import normalise
+from norse.compiler.trace.neuron import (
+    OVER_TIME,
+    WEIGHTS,
+    arguments_leaf,
+    first_tick,
+    is_neuron,
+    trace_neuron,
+    types_of_a_tick,
+)
 from norse.compiler.trace.recorder import (
     Recorder,
     any_recorded,
@@ -31,14 +39,11 @@ from norse.compiler.trace.recorder import (
     raw_graph,
     recorded_are_tensors,
 )
-from norse.compiler.trace.step import TRACING, Step, followed, trace_step
+from norse.compiler.trace.step import TRACING, followed
 from norse.compiler.trace.unchanged import unchanged_modules
 from norse.torch.module.snn import starting_state
 from norse.torch.module.stateful import is_stateful
 
-_OVER_TIME = (snn.SNN, snn.SNNRecurrent)
-_NEURONS = (snn.SNNCell, snn.SNNRecurrentCell, snn.LILinearCell, *_OVER_TIME)
-_WEIGHTS = ("input_weights", "recurrent_weights")  # what a step takes between its state and its parameters
 # Containers whose forward only hands values on, so that a tick of theirs is a tick of their parts.
 _CHAINS = (snn.SequentialState, nn.Sequential)
 
@@ -191,7 +196,7 @@ class _ModelRecorder(Recorder):
         x, state = _input_and_state(module, *args, **kwargs)
         if x.fake.is_sparse:
             raise Unsupported("its input is sparse")
-        own_time = isinstance(module, _OVER_TIME)
+        own_time = isinstance(module, OVER_TIME)
         if own_time and self.lifted:
             raise Unsupported("it is a layer over time inside a Lift")
         if self.lifted and self.forgets:
@@ -217,7 +222,7 @@ class _ModelRecorder(Recorder):
                 inputs.append(operand(starts[leaf]))
             else:
                 inputs.append(Ref(self._parameter(module, path, arguments, argument, leaf)))
-        shapes = _types_of_a_tick(step, arguments)
+        shapes = types_of_a_tick(step, arguments)
         over_time = own_time or self.lifted
         length = x.fake.shape[:1] if own_time else ()
         with self.mode:
@@ -333,7 +338,7 @@ class _ModelRecorder(Recorder):
             keys = pytree.tree_flatten_with_path(module.p)[0][leaf][0]
             name, attrs = f"p{pytree.keystr(keys)}", {"_name": "p", "_leaf": leaf}
         else:
-            name = _WEIGHTS[argument - 2]
+            name = WEIGHTS[argument - 2]
             attrs = {"_name": name, "_leaf": None}
         return self._parameter_node(path, name, attrs, arguments_leaf(arguments, argument, leaf))
 
@@ -371,28 +376,6 @@ class _ModelRecorder(Recorder):
         self.eager = eager
 
 
-def trace_neuron(module: Any, tick: torch.Tensor, state: Any) -> tuple[Step, tuple[Any, ...]]:
-    """The normalised step of a neuron module, and the arguments that it is called with."""
-    weights = tuple(getattr(module, name) for name in _WEIGHTS if hasattr(module, name))
-    arguments = (tick, state, *weights, module.p, module.dt)
-    step = trace_step(module.activation, arguments)
-    return replace(step, graph=normalise(step.graph)), arguments
-
-
-def first_tick(sequence: torch.Tensor) -> torch.Tensor:
-    """[T, ...] -> [...], of zeros where there are no ticks."""
-    return sequence[0] if sequence.shape[0] else sequence.new_zeros(sequence.shape[1:])
-
-
-def arguments_leaf(arguments: tuple[Any, ...], argument: int, leaf: int) -> torch.Tensor:
-    return pytree.tree_leaves(arguments[argument])[leaf]  # type: ignore[no-any-return]
-
-
-def is_neuron(module: nn.Module) -> bool:
-    """Whether it is called as the library's neurons are: a subclass with a forward of its own is the user's module."""
-    return any(type(module).forward is neuron.forward for neuron in _NEURONS)
-
-
 def untraceable(module: nn.Module) -> str | None:
     """Why a module must be called as it is, if it must."""
     if "forward" in module.__dict__:
@@ -427,17 +410,6 @@ def _field_names(state: Any) -> tuple[str, ...]:
     paths = pytree.tree_flatten_with_path(state)[0]
     last = (path[-1] if path else None for path, _ in paths)
     return tuple(str(getattr(key, "name", None) or getattr(key, "key", "state")) for key in last)
-
-
-def _types_of_a_tick(step: Step, arguments: tuple[Any, ...]) -> dict[str, Type]:
-    """Types of the step's values, with sizes for axes, once its state has the shape that a tick gives it."""
-    tensors = (arguments_leaf(arguments, argument, leaf) for argument, leaf in step.inputs)
-    types = {n: Type(x.dtype, tuple(x.shape)) for n, x in zip(step.graph.inputs, tensors, strict=True)}
-    states = [n for n, (argument, _) in zip(step.graph.inputs, step.inputs, strict=True) if argument == 1]
-    for _ in range(2):
-        infer_nodes(step.graph.nodes, types)
-        types.update(zip(states, [types[name] for name in step.graph.outputs[1:]], strict=True))
-    return types
 
 
 def _tensor_paths(root: nn.Module) -> dict[int, tuple[str, str]]:
