@@ -143,8 +143,8 @@ def _clamp_derivative(g: Any, out: Any, x: Any, low: Any, high: Any) -> tuple[An
 
 
 def _larger_side(g: Any, a: Any, b: Any) -> Any:
-    """The share of an extremum's gradient that goes to a where a > b: all, and half of it where they are equal."""
-    return (a > b).where(g, a.eq(b).where(g * 0.5, 0))
+    """The share of an extremum's gradient that goes to a: all unless a < b (with NaN too), half where they are equal."""
+    return a.eq(b).where(g * 0.5, (a < b).where(0, g))
 
 
 def _pow_derivative(g: Any, out: Any, a: Any, b: Any) -> tuple[Any, Any]:
@@ -191,7 +191,7 @@ _ROWS = (
        (torch.square, "square")),
     Op("reciprocal", torch.reciprocal, arithmetic, lambda g, out, a: (-g * (out * out),), "1 / {0}",
        (torch.reciprocal, "reciprocal")),
-    Op("relu", torch.relu, arithmetic, lambda g, out, a: ((out > 0).where(g, 0),), "norse_relu({0})",
+    Op("relu", torch.relu, arithmetic, lambda g, out, a: ((out <= 0).where(0, g),), "norse_relu({0})",
        (torch.relu, torch.nn.functional.relu, "relu")),
     Op("minimum", torch.minimum, arithmetic, lambda g, out, a, b: (_larger_side(g, b, a), _larger_side(g, a, b)),
        "norse_minimum({0}, {1})", (torch.minimum, "minimum")),
