@@ -143,7 +143,7 @@ def _clamp_derivative(g: Any, out: Any, x: Any, low: Any, high: Any) -> tuple[An
 
 
 def _larger_side(g: Any, a: Any, b: Any) -> Any:
-    """The share of an extremum's gradient that goes to a: all unless a < b (with NaN too), half where they are equal."""
+    """The share of an extremum's gradient that goes to a: all unless a < b (NaN too), half where they are equal."""
     return a.eq(b).where(g * 0.5, (a < b).where(0, g))
 
 
