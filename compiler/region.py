@@ -100,8 +100,9 @@ def lower_region(
         return RegionProgram(inputs, forward, (), (), None, {}, {}, {}, {}, (), fast_math)
     adjoint = differentiate(tick, wanted)
     forced = {weight.activity for weight in adjoint.weights}
-    saved = choose_saved(expanded, adjoint.graph, forced)
-    backward = backward_graph(expanded, adjoint.graph, saved)
+    kept = choose_saved(expanded, adjoint.graph, forced)
+    saved = tuple(name for name in kept if name not in expanded.outputs)
+    backward = backward_graph(expanded, adjoint.graph, kept)
     types = {**expanded.types, **gradient_types(tick, adjoint)}
     for register in backward.registers:
         types[register.initial] = types[register.value]

@@ -1,8 +1,8 @@
 """What the forward keeps for the backward: the cheapest set of values from which the adjoint can be computed.
 
-Inputs and outputs of a tick are kept by their owners and cost nothing; everything else is recomputed from a minimum cut
-between what a tick starts from (registers, synapses) and what the adjoint reads. For LIF that is one value: the
-potential before the reset.
+A minimum cut between what a tick starts from (registers, synapses) and what the adjoint reads: all behind is computed
+again. Inputs are there anyway. An output is too, but to read it costs half of what keeping a value does, and forbids
+users to change it. For LIF the cut is one value, the potential before the reset: spikes are decided again from it.
 """
 
 from collections.abc import Collection
@@ -15,20 +15,22 @@ from norse.compiler.ops import OPS
 from norse.compiler.passes.eliminate_dead_code import eliminate_dead_code
 
 _START, _ADJOINT = object(), object()
+_WRITE = _READ = 1  # what passing a value through memory costs, each way
 
 
 def choose_saved(tick: Graph, adjoint: Graph, forced: Collection[str]) -> tuple[str, ...]:
-    """Forward values to keep for every tick, besides the tick's inputs and outputs. `forced` are among them."""
+    """What the adjoint reads of the forward, besides the inputs: all of `forced`, and outputs where that is cheap."""
     forward = _forward_nodes(tick, adjoint)
-    free = {*tick.inputs, *tick.outputs, *forced}
+    free = {*tick.inputs, *forced}
     flow = networkx.DiGraph()
     flow.add_nodes_from((_START, _ADJOINT))
     reads = {register.value for register in tick.registers}
     synapses = {node.output for node in forward.values() if OPS[node.op].synapse}
     for name in {*forward, *reads} - free:
         # Only numbers are kept: a decision (bool) is taken again from them.
-        keepable = tick.types[name].dtype.is_floating_point if name in tick.types else False
-        flow.add_edge((name, "in"), (name, "out"), **({"capacity": 1} if keepable else {}))
+        keepable = name in tick.outputs or (name in tick.types and tick.types[name].dtype.is_floating_point)
+        cost = {"capacity": _READ if name in tick.outputs else _WRITE + _READ} if keepable else {}
+        flow.add_edge((name, "in"), (name, "out"), **cost)
         if name in reads | synapses:
             flow.add_edge(_START, (name, "in"))
         elif name in forward:
@@ -38,18 +40,17 @@ def choose_saved(tick: Graph, adjoint: Graph, forced: Collection[str]) -> tuple[
             flow.add_edges_from(((use, "out"), _ADJOINT) for use in node.uses if (use, "out") in flow)
     _, (before, _) = networkx.minimum_cut(flow, _START, _ADJOINT)
     cut = {name for name in {*forward, *reads} - free if (name, "in") in before and (name, "out") not in before}
-    chosen = cut | {name for name in forced if name not in tick.inputs and name not in tick.outputs}
+    chosen = cut | (set(forced) - set(tick.inputs))
     order = dict.fromkeys((*(r.value for r in tick.registers), *(node.output for node in tick.nodes), *forward))
     return tuple(name for name in order if name in chosen)
 
 
 def backward_graph(tick: Graph, adjoint: Graph, saved: tuple[str, ...]) -> Graph:
     """The adjoint that reads what was kept, and computes again what was not."""
-    given = {*saved, *tick.outputs}
-    nodes = tuple(node for node in adjoint.nodes if node.output not in given)
+    nodes = tuple(node for node in adjoint.nodes if node.output not in saved)
     registers = {register.value for register in tick.registers}
     inputs = [name for name in adjoint.inputs if name not in registers]
-    inputs += [name for name in (*saved, *tick.outputs) if name not in inputs]
+    inputs += [name for name in saved if name not in inputs]
     keep = (*adjoint.outputs, *(register.value for register in adjoint.registers))
     pruned = eliminate_dead_code(replace(adjoint, nodes=nodes, inputs=tuple(inputs), outputs=keep))
     used = (

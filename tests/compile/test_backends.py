@@ -270,6 +270,17 @@ class TestBackward:
         assert gradients[0].any()
         torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-12, atol=1e-14)
 
+    def test_lets_users_change_the_spikes_of_lif(self) -> None:
+        """They are decided again from the potential that is kept."""
+        model, gradients = snn.LIF(p=learnt(FEED_FORWARD["LIF"][2], (6,))), []
+        for forward in (model, norse.compile(model)):
+            x = (X * 20).clone().requires_grad_()
+            z, _ = forward(x)
+            assert z.any()
+            gradients.append(torch.autograd.grad((z * 1.0 if forward is model else z).mul_(2).sum(), x)[0])
+        assert gradients[0].any()
+        torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-12, atol=1e-14)
+
     def test_keeps_no_more_than_it_reads(self) -> None:
         model, x = norse.compile(snn.LIF()), X.clone().requires_grad_()
         z, state = model(x)

@@ -34,7 +34,7 @@ def test_lif_keeps_its_potential_before_the_reset_and_nothing_else() -> None:
     assert len(program.saved) == 1
     graph = program.forward.graph
     assert definition(graph, program.saved[0]) in ("%add_2 = add(%v, %mul_1)", "%sub_1 = sub(%add_2, %v_th)")
-    assert [kind for _, kind in program.backward.kinds.items()].count("tick") == 3  # type: ignore[union-attr]
+    assert [kind for _, kind in program.backward.kinds.items()].count("tick") == 2  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
