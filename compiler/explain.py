@@ -14,7 +14,8 @@ from norse.compiler.trace.model import Trace
 def explain(trace: Trace, ticks: Graph, steps: Sequence[Runs]) -> str:
     """One line a module, in the order in which they run."""
     rows = [(_path(node), node.op, _how(node, ticks, steps)) for node in trace.graph.nodes if _shown(node)]
-    rows += [(path, "eager", f"eager: {why}") for path, why in trace.eager.items()]
+    eager = (node for node in trace.graph.nodes if node.op == "eager")
+    rows += [(_path(node), node.attrs["_class"], f"eager: {trace.eager[node.attrs['_path']]}") for node in eager]
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     return "\n".join(f"{path:<{widths[0]}}  {op:<{widths[1]}}  {how}" for path, op, how in rows)
 

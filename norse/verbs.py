@@ -48,8 +48,9 @@ def compile(
         model: any module: neurons of `norse.torch`, cells or layers, in containers or in modules of your own.
         backend: "cpu" and "cuda" are native code for tensors there, "auto" is whichever the tensors are on, "torch"
             uses no native code. Without a C++ compiler, GPU or writable cache: torch runs instead, with one warning.
-        exact: the whole network bit for bit as eager computes it: synapses are called tick by tick where eager does so,
-            and exp and its kin run in torch.
+        exact: outputs and states bit for bit as eager computes them: synapses are called tick by tick where eager does
+            so, and exp and its kin run in torch. Recurrent layers may then be slower than eager. Gradients are sums in
+            another order all the same.
         fullgraph: raise a CompileError instead of running a part of the model eagerly.
         fast_math: let the compiler contract and reassociate arithmetic; results may then differ in the last bits.
 

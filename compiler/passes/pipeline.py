@@ -29,7 +29,8 @@ PIPELINE: tuple[Pass, ...] = (
 
 def run_pipeline(network: Graph, exact: bool = False) -> Graph:
     """The scheduled graph of the tick level. `NORSE_DEBUG` prints every stage and verifies between the passes."""
-    debug = int(os.environ.get("NORSE_DEBUG", "0") or 0)
+    setting = os.environ.get("NORSE_DEBUG", "0") or "0"
+    debug = int(setting) if setting.isdigit() else 1
     graph = network
     for transform in PIPELINE:
         graph = batch_time(graph, exact) if transform is batch_time else transform(graph)

@@ -103,7 +103,9 @@ class LoopStep:
             if backend.device == device.type:
                 return backend
         if self.backends:
-            self.reason = f"no backend for tensors on {device.type}"
+            names = ", ".join(backend.name for backend in self.backends)
+            self.reason = f"no backend for tensors on {device.type} (there is: {names})"
+            warn_once(f"norse.compile runs its loops with torch, tick by tick: {self.reason}")
         return None
 
     def _give_up(self, reason: str) -> None:

@@ -155,8 +155,8 @@ class _ModelRecorder(Recorder):
         try:
             return self._opaque(module, path, args, kwargs)
         except Unsupported as why:  # all around it must be eager too, for the reason that it is
-            where = f'layer "{path}" ({type(module).__name__})'
-            raise Unsupported(reason if reason.startswith("layer ") else f"{where}: {reason}; {why}") from why
+            where = f'layer "{path}" ({type(module).__name__})' if path else type(module).__name__
+            raise Unsupported(reason if reason.startswith("layer ") else f"{where}: {reason}") from why
 
     def _handler(self, module: nn.Module) -> Callable[..., Any]:
         if is_neuron(module):
@@ -281,6 +281,7 @@ class _ModelRecorder(Recorder):
         attrs = {
             "layer": f"@{path}",
             "_path": path,
+            "_class": type(module).__name__,
             "_leaves": tuple(None if is_recorded(leaf) else leaf for leaf in leaves),
             "_places": tuple(k for k, leaf in enumerate(leaves) if is_recorded(leaf)),
             "_structure": structure,
@@ -297,7 +298,7 @@ class _ModelRecorder(Recorder):
                 return module(*self.fakes(args), **self.fakes(kwargs))
         except (Exception, Unsupported) as error:
             path = self.paths[id(module)]
-            raise Unsupported(f"what {path} returns can't be told without running it: {error}") from error
+            raise Unsupported(f"what {path or 'it'} returns can't be told without running it: {error}") from error
 
     @contextmanager
     def _fake_buffers(self, module: nn.Module) -> Iterator[None]:

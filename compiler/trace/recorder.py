@@ -46,7 +46,7 @@ class Recorded(fx.Proxy):
     def __iter__(self) -> Iterator[Any]:
         if isinstance(self.fake, tuple | list):
             return iter([operator.getitem(self, index) for index in range(len(self.fake))])  # type: ignore[call-overload]
-        raise Unsupported("it iterates over a tensor")
+        raise Unsupported("it iterates over a tensor (for a loop over time: let layers or Lift do it)")
 
     def __len__(self) -> int:
         if isinstance(self.fake, tuple | list) and not isinstance(self.fake, torch.Size):
@@ -57,6 +57,8 @@ class Recorded(fx.Proxy):
         raise Unsupported("its control flow depends on the value of a tensor")
 
     def item(self) -> Any:
+        if not isinstance(self.fake, torch.Tensor):
+            raise Unsupported("it needs a size as a Python number (for a loop over time: let layers or Lift do it)")
         raise Unsupported("it makes a Python number of the value of a tensor")
 
     __int__ = __float__ = __index__ = tolist = item

@@ -135,7 +135,7 @@ REFUSED: list[tuple[Callable[..., Result], str]] = [
     (makes_a_float, "makes a Python number of the value of a tensor"),
     (makes_a_list, "makes a Python number of the value of a tensor"),
     (branches_on_a_shape, "control flow depends on"),
-    (counts_in_a_shape, "makes a Python number of"),
+    (counts_in_a_shape, "needs a size as a Python number"),
     (asks_for_the_length, "asks for the length of a tensor"),
     (iterates, "iterates over a tensor"),
     (goes_to_numpy, "numpy"),

@@ -77,3 +77,14 @@ def test_states_of_another_number():
         model(torch.ones(2), [None])
     with pytest.raises(TypeError, match=r"RecurrentSequential: .*expects a RecurrentSequentialState, got list"):
         snn.RecurrentSequential(snn.LIFCell())(torch.ones(2), [None])
+
+
+def test_a_fallback_that_makes_a_state_of_the_whole_sequence_is_refused() -> None:
+    layer = snn.SNN(lambda x, s, p, dt: (s + x, s + x), torch.zeros_like, p=None)
+    with pytest.raises(ValueError, match=r"SNN: argument state_fallback: .*\[2, 3\], got \[5, 2, 3\].*use x\[0\]"):
+        layer(torch.rand(5, 2, 3))
+
+
+def test_a_parameter_that_would_not_be_learnt_is_refused() -> None:
+    with pytest.raises(TypeError, match="SNNCell: argument p: an nn.Parameter in a dict would not be learnt"):
+        snn.SNNCell(lambda x, s, p, dt: (x, s), torch.zeros_like, p={"tau": torch.nn.Parameter(torch.ones(()))})

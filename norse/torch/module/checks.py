@@ -59,6 +59,27 @@ def check_state(module: Any, x: Tensor, state: Any) -> None:
         _check_fields(module, "state", module.state_type, state, x.device, _tick_shape(module, x))
 
 
+def check_fallback(module: Any, x: Tensor, state: Any) -> None:
+    """Refuses an initial state that a user's `state_fallback` made for a whole sequence instead of one tick.
+
+    Args:
+        module: a neuron module with `axes` and `state_type`.
+        x: the module's input, checked before.
+        state: what its `state_fallback` made of it.
+
+    Raises:
+        ValueError: if a layer over time starts from a state that has time.
+    """
+    if module.state_type is not None or module.axes[:1] != ("T",):
+        return
+    for field in state if isinstance(state, tuple | list) else (state,):
+        if isinstance(field, Tensor) and x.dim() > 1 and field.shape == x.shape:
+            raise ValueError(
+                f"{_name(module)}: argument state_fallback: expects to make one tick's state, broadcasting with "
+                f"{list(x.shape[1:])}, got {list(field.shape)}; it is given the whole sequence x: use x[0]"
+            )
+
+
 def _check_fields(
     module: Any, path: str, expected: Any, state: Any, device: torch.device, shape: tuple[int, ...]
 ) -> None:

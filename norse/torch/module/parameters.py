@@ -55,6 +55,15 @@ class ParameterTuple(torch.nn.Module):
         return self._kind.__name__
 
 
+def _holds_parameter(values: Any) -> bool:
+    if isinstance(values, dict):
+        values = values.values()
+    return any(
+        _holds_parameter(value) if isinstance(value, dict | list | tuple) else isinstance(value, torch.nn.Parameter)
+        for value in values
+    )
+
+
 class HoldsParameters:
     """Gives a torch.nn.Module the attribute `p`: assigned a NamedTuple, it holds a ParameterTuple; read, a NamedTuple.
 
@@ -77,6 +86,11 @@ class HoldsParameters:
             place.pop("p", None)
         if is_named_tuple(value):
             value = ParameterTuple(value)
+        elif isinstance(value, dict | list | tuple) and _holds_parameter(value):
+            kind = type(value).__name__
+            raise TypeError(
+                f"{type(self).__name__}: argument p: an nn.Parameter in a {kind} would not be learnt; use a NamedTuple"
+            )
         if isinstance(value, torch.nn.Module):
             self._modules["p"] = value
         elif isinstance(value, torch.nn.Parameter):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from norse.torch.functional.lift import over_time
-from norse.torch.module.checks import check_input, check_state
+from norse.torch.module.checks import check_fallback, check_input, check_state
 from norse.torch.module.parameters import HoldsParameters
 
 Activation = Callable[..., tuple[Tensor, Any]]
@@ -26,6 +26,7 @@ def starting_state(module: Any, input_tensor: Tensor, state: Any) -> Any:
     check_input(module, input_tensor)
     if state is None:
         state = module.state_fallback(input_tensor)
+        check_fallback(module, input_tensor, state)
     else:
         check_state(module, input_tensor, state)
     return _with_all_spikes(module, state) if hasattr(module, "recurrent_weights") else state
