@@ -86,5 +86,5 @@ def test_a_fallback_that_makes_a_state_of_the_whole_sequence_is_refused() -> Non
 
 
 def test_a_parameter_that_would_not_be_learnt_is_refused() -> None:
-    with pytest.raises(TypeError, match="SNNCell: argument p: an nn.Parameter in a dict would not be learnt"):
+    with pytest.raises(TypeError, match=r"SNNCell: argument p: an nn.Parameter in a dict would not be learnt"):
         snn.SNNCell(lambda x, s, p, dt: (x, s), torch.zeros_like, p={"tau": torch.nn.Parameter(torch.ones(()))})
