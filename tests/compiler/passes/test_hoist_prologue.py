@@ -1,7 +1,7 @@
 """Hoist the prologue: what a tick computes from parameters alone is computed once a call."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import norse.torch as snn
 from norse.compiler.passes.hoist_prologue import hoist_prologue
@@ -48,7 +48,7 @@ def test_chains_of_parameters_go_together_and_what_reads_the_input_stays() -> No
         v = v + torch.exp(-torch.relu(p["leak"])) * x
         return v, v
 
-    layer = snn.SNN(step, lambda x: x.new_zeros(3), {"leak": nn.Parameter(torch.ones(3))})
+    layer = snn.SNN(step, lambda x: x.new_zeros(3), {"leak": torch.ones(3)})
     _, after = around(hoist_prologue, layer, SEQUENCE)
     assert str(after) == text("""
         graph(%x: analog[T, B, 3]) {
