@@ -30,16 +30,23 @@ _DRAWS: tuple[float | None, ...] = (1.0, 30.0, 1000.0, None)
 
 def check_step(step: Step, activation: Any, arguments: tuple[Any, ...]) -> None:
     """Raises Unsupported where they disagree. `arguments` are those of the trace; input and state may be fake."""
+    adjoints: dict[frozenset[str], Adjoint] = {}  # by what is wanted: draws differ in their numbers alone
     try:
         for scale in _DRAWS:
-            _check_draw(step, activation, arguments, scale)
+            _check_draw(step, activation, arguments, scale, adjoints)
     except Unsupported:
         raise
     except Exception as error:
         raise Unsupported(f"its traced step can't be compared with it: {type(error).__name__}: {error}") from error
 
 
-def _check_draw(step: Step, activation: Any, arguments: tuple[Any, ...], scale: float | None) -> None:
+def _check_draw(
+    step: Step,
+    activation: Any,
+    arguments: tuple[Any, ...],
+    scale: float | None,
+    adjoints: dict[frozenset[str], Adjoint],
+) -> None:
     leaves, structure = pytree.tree_flatten(arguments)
     count = len(pytree.tree_leaves(arguments[:2]))  # input and state; the rest are real parameters
     parameters = [leaf for leaf in leaves[count:] if isinstance(leaf, Tensor) and leaf.is_floating_point()]
@@ -59,11 +66,17 @@ def _check_draw(step: Step, activation: Any, arguments: tuple[Any, ...], scale: 
         if not torch.allclose(values[name], tensor.detach(), rtol=0, atol=0, equal_nan=True):
             raise Unsupported("its traced step gives other results than the step itself")
     weights = {node.uses[1] for node in step.graph.nodes if node.op == "linear"}
-    _check_gradients(step.graph, given, dict(zip(step.graph.inputs, tensors, strict=True)), expected, weights)
+    inputs = dict(zip(step.graph.inputs, tensors, strict=True))
+    _check_gradients(step.graph, given, inputs, expected, weights, adjoints)
 
 
 def _check_gradients(
-    graph: Graph, given: dict[str, Tensor], inputs: dict[str, Tensor], expected: dict[str, Tensor], weights: set[str]
+    graph: Graph,
+    given: dict[str, Tensor],
+    inputs: dict[str, Tensor],
+    expected: dict[str, Tensor],
+    weights: set[str],
+    adjoints: dict[frozenset[str], Adjoint],
 ) -> None:
     types = {n: Type(x.dtype, tuple(x.shape) if n in weights else (TIME, *x.shape)) for n, x in given.items()}
     wanted = {name: x for name, x in inputs.items() if x.requires_grad}
@@ -73,8 +86,11 @@ def _check_gradients(
         return
     outputs_seeds = [seeds[name] for name in outputs]
     theirs = torch.autograd.grad(list(outputs.values()), list(wanted.values()), outputs_seeds, allow_unused=True)
-    unique = Graph(graph.inputs, graph.nodes, tuple(expected), (), types)
-    adjoint = differentiate(infer_types(unique), set(wanted))
+    key = frozenset(wanted)
+    if key not in adjoints:
+        unique = Graph(graph.inputs, graph.nodes, tuple(expected), (), types)
+        adjoints[key] = differentiate(infer_types(unique), key)
+    adjoint = adjoints[key]
     values: dict[str, Any] = {**given, **{f"grad_{name}": seed for name, seed in seeds.items()}}
     run_nodes(adjoint.graph.nodes, values)
     tolerance = max(_TOLERANCE[x.dtype] for x in (*inputs.values(), *expected.values()) if x.is_floating_point())

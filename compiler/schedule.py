@@ -58,9 +58,8 @@ class _Scheduler:
 
     def _loop(self, nodes: Sequence[Node], region: str) -> LoopStep:
         over_time = any(self.graph.types[node.outputs[0]].over_time for node in nodes)
-        varying = {name: name not in self.fixed for name in (*self.graph.names,)}
         registers = self._registers(nodes) if over_time else ()
-        tick = make_tick(nodes, registers, varying, self._outputs(nodes), over_time, self.fallback)
+        tick = make_tick(nodes, registers, self.fixed, self._outputs(nodes), over_time, self.fallback)
         return self._loop_step(tick, region)
 
     def _loop_step(self, tick: Tick, region: str) -> LoopStep:
@@ -74,14 +73,13 @@ class _Scheduler:
         inner = [replace(n, region="synapse" if is_synapse(n) else "") for n in nodes]
         ordered = fuse_loops(replace(self.graph, nodes=tuple(inner), registers=(), inputs=()))
         parts: list[Runs] = []
-        varying = {name: name not in self.fixed for name in self.graph.names}
         for piece, group in groupby(ordered.nodes, lambda n: n.region):
             members = list(group)
             if not piece.startswith(LOOP):
                 parts += [SynapseTick(node) for node in members]
                 continue
             wanted = self._outputs(members, {r.next for r in registers} | set(outputs), ordered.nodes)
-            parts.append(self._loop_step(make_tick(members, (), varying, wanted, False, self.fallback), region))
+            parts.append(self._loop_step(make_tick(members, (), self.fixed, wanted, False, self.fallback), region))
         made = {name for node in nodes for name in node.outputs} | reads
         used = dict.fromkeys(use for node in nodes for use in node.uses if use not in made)
         moving = [name for name in used if name not in self.fixed]

@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Container, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -191,19 +191,18 @@ class LoopStep:
 def make_tick(
     nodes: Sequence[Node],
     registers: Sequence[Register],
-    varying: Mapping[str, bool],
+    fixed: Container[str],
     outputs: Sequence[str],
     over_time: bool,
     fallback: frozenset[str],
 ) -> Tick:
-    """The tick of some nodes. `varying` tells of every value from outside whether it varies; registers read inside stay
-    inside."""
+    """The tick of some nodes. `fixed` are values from outside that do not vary; registers read inside stay inside."""
     made = {name for node in nodes for name in node.outputs}
     kept = tuple(registers)
     inside = made | {register.value for register in kept}
     reads = (*(use for node in nodes for use in node.uses), *(register.next for register in kept), *outputs)
     inputs = tuple(dict.fromkeys(name for name in reads if name not in inside))
-    moving = tuple(name for name in inputs if varying[name])
+    moving = tuple(name for name in inputs if name not in fixed)
     if not moving:
         raise Unsupported("its step does not read its input")
     graph = Graph(inputs, tuple(nodes), tuple(outputs), kept)

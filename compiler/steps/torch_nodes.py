@@ -12,6 +12,7 @@ from norse.compiler.interpret import run_node, value_of
 from norse.compiler.ir import Node
 from norse.compiler.layers import check_layer_input
 from norse.compiler.ops import OPS
+from norse.compiler.trace.neuron import first_tick
 from norse.torch.module.snn import starting_state
 
 Values = MutableMapping[str, Any]
@@ -58,7 +59,7 @@ class TorchStep:
         module = self._modules[node.attrs["_path"]]
         x, *leaves = (value_of(operand, values) for operand in node.inputs)
         if node.attrs["_over_time"]:  # inside a Lift: a cell sees its first tick
-            x = x[0] if x.shape[0] else x.new_zeros(x.shape[1:])
+            x = first_tick(x)
         structure = node.attrs["_given"]
         state = None if structure is None else pytree.tree_unflatten(leaves, structure)
         try:
@@ -85,7 +86,7 @@ class TorchStep:
     def _layer(self, node: Node, values: Values) -> Any:
         layer, row = self._modules[node.attrs["_path"]], node.attrs["_row"]
         x = value_of(node.inputs[0], values)
-        check_layer_input(layer, node.attrs["_path"], x[0] if node.attrs["_over_time"] and x.shape[0] else x)
+        check_layer_input(layer, node.attrs["_path"], first_tick(x) if node.attrs["_over_time"] else x)
         if not node.attrs["_over_time"]:
             return layer(x)
         if self._exact or not row.per_sample(layer) or x.shape[0] == 0:
