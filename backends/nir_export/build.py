@@ -118,7 +118,7 @@ class _Reader:
             neuron = self.neurons[name] = read_neuron(node, self.dt, self.reset)
         except (ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise ValueError(f"node {name!r} ({type(node).__name__}): {error}") from error
-        self.modules[name] = neuron.cell(self.dt, self.reset)
+        self.modules[name] = neuron.cell(self.dt)
         if neuron.gain is not None:
             self._insert_before(name, Scale(neuron.gain))
 
@@ -141,7 +141,7 @@ class _Reader:
         loops = [a for a in self._before(entry) if self._before(a) == [name] and self._after(a) == [entry]]
         loops = [a for a in loops if self._is_linear(a) and (name, a) in self.delayed]
         others = [a for a in self._before(entry) if a not in loops]
-        if len(loops) != 1 or not others or not neuron.can_recur(self.reset):
+        if len(loops) != 1 or not others or not neuron.can_recur():
             return
         (loop,) = loops
         w_rec, b_rec = self._affine(loop)

@@ -5,7 +5,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import nir
@@ -111,11 +110,8 @@ class ReadNeuron:
     shape: tuple[int, ...]
     gain: Tensor | None  # None: 1
 
-    def cell(self, dt: float, reset: str) -> torch.nn.Module:
-        cell: Any = self.row.cell(self.p, dt=dt)
-        if reset == "subtract" and "v_reset" in self.row.potentials and not hasattr(self.p, "reset_method"):
-            cell.activation = partial(cell.activation, reset=reset_subtract)
-        return cell  # type: ignore[no-any-return]
+    def cell(self, dt: float) -> torch.nn.Module:
+        return self.row.cell(self.p, dt=dt)  # type: ignore[no-any-return]
 
     def recurrent_cell(self, input_weights: Tensor, recurrent_weights: Tensor, dt: float) -> torch.nn.Module:
         assert self.row.recurrent_cell is not None
@@ -125,10 +121,9 @@ class ReadNeuron:
             autapses=bool(recurrent_weights.diagonal().any()), dt=dt,
         )  # fmt: skip
 
-    def can_recur(self, reset: str) -> bool:
+    def can_recur(self) -> bool:
         """Whether there is a recurrent cell that computes it."""
-        resets = reset == "zero" or hasattr(self.p, "reset_method")
-        return self.row.recurrent_cell is not None and len(self.shape) == 1 and resets
+        return self.row.recurrent_cell is not None and len(self.shape) == 1
 
 
 def read_neuron(node: Any, dt: float, reset: str) -> ReadNeuron:

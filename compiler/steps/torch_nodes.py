@@ -13,7 +13,6 @@ from norse.compiler.ir import Node
 from norse.compiler.layers import check_layer_input
 from norse.compiler.ops import OPS
 from norse.compiler.trace.neuron import first_tick
-from norse.torch.module.snn import starting_state
 
 Values = MutableMapping[str, Any]
 Modules = Mapping[str, nn.Module]
@@ -56,14 +55,14 @@ class TorchStep:
             run_node(node, values)
 
     def _initial_state(self, node: Node, values: Values) -> list[Any]:
-        module = self._modules[node.attrs["_path"]]
+        module: Any = self._modules[node.attrs["_path"]]
         x, *leaves = (value_of(operand, values) for operand in node.inputs)
         if node.attrs["_over_time"]:  # inside a Lift: a cell sees its first tick
             x = first_tick(x)
         structure = node.attrs["_given"]
         state = None if structure is None else pytree.tree_unflatten(leaves, structure)
         try:
-            return pytree.tree_leaves(starting_state(module, x, state))
+            return pytree.tree_leaves(module.starting_state(x, state))
         except (TypeError, ValueError) as error:
             path = node.attrs["_path"]
             raise type(error)(f'norse.compile: layer "{path}": {error}' if path else str(error)) from error

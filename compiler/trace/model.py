@@ -23,7 +23,6 @@ from norse.compiler.passes.name_axes import name_axes
 from norse.compiler.passes.normalise import normalise
 from norse.compiler.trace.neuron import (
     OVER_TIME,
-    WEIGHTS,
     arguments_leaf,
     first_tick,
     is_neuron,
@@ -41,7 +40,6 @@ from norse.compiler.trace.recorder import (
 )
 from norse.compiler.trace.step import TRACING, followed
 from norse.compiler.trace.unchanged import unchanged_modules
-from norse.torch.module.snn import starting_state
 from norse.torch.module.stateful import is_stateful
 
 # Containers whose forward only hands values on, so that a tick of theirs is a tick of their parts.
@@ -202,7 +200,7 @@ class _ModelRecorder(Recorder):
         if self.lifted and self.forgets:
             raise Unsupported("the module around it hands on no state, so it starts anew at every tick of the Lift")
         with self.mode, torch.no_grad():
-            first = starting_state(module, x.fake, self.fakes(state))
+            first = module.starting_state(x.fake, self.fakes(state))
         given, structure = pytree.tree_flatten(first)
         leaves = [] if state is None else [operand(leaf) for leaf in pytree.tree_leaves(state, is_leaf=is_recorded)]
         start_attrs = {"of": f"@{path}", "_path": path, "_over_time": self.lifted}
@@ -339,7 +337,7 @@ class _ModelRecorder(Recorder):
             keys = pytree.tree_flatten_with_path(module.p)[0][leaf][0]
             name, attrs = f"p{pytree.keystr(keys)}", {"_name": "p", "_leaf": leaf}
         else:
-            name = WEIGHTS[argument - 2]
+            name = module.weight_names[argument - 2]
             attrs = {"_name": name, "_leaf": None}
         return self._parameter_node(path, name, attrs, arguments_leaf(arguments, argument, leaf))
 

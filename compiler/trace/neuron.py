@@ -14,8 +14,7 @@ from norse.compiler.passes.normalise import normalise
 from norse.compiler.trace.step import Step, trace_step
 
 OVER_TIME = (snn.SNN, snn.SNNRecurrent)
-_NEURONS = (snn.SNNCell, snn.SNNRecurrentCell, snn.LILinearCell, *OVER_TIME)
-WEIGHTS = ("input_weights", "recurrent_weights")  # what a step takes between its state and its parameters
+_NEURONS = (snn.SNNCell, snn.SNNRecurrentCell, *OVER_TIME)
 
 
 def is_neuron(module: nn.Module) -> bool:
@@ -25,7 +24,7 @@ def is_neuron(module: nn.Module) -> bool:
 
 def trace_neuron(module: Any, tick: torch.Tensor, state: Any) -> tuple[Step, tuple[Any, ...]]:
     """The normalised step of a neuron module, and the arguments that it is called with."""
-    weights = tuple(getattr(module, name) for name in WEIGHTS if hasattr(module, name))
+    weights = tuple(getattr(module, name) for name in module.weight_names)
     arguments = (tick, state, *weights, module.p, module.dt)
     step = trace_step(module.activation, arguments)
     return replace(step, graph=normalise(step.graph)), arguments

@@ -43,7 +43,7 @@ from .neurons import (
 
 DTYPES = [torch.float64, torch.float32]
 SHAPES = [(), (5,), (1, 5)]  # of learnt parameters: one for all neurons, and one each
-NO_GRADIENT = {"LIFBox, reset by subtraction": ("p.v_reset",)}  # a reset by subtraction does not read it
+NO_GRADIENT = {"LIFBox, reset by subtraction": ("neuron.v_reset",)}  # a reset by subtraction does not read it
 
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float64", "float32"])
 parameter_shapes = pytest.mark.parametrize("shape", SHAPES, ids=["0-d", "[N]", "[1, N]"])

@@ -19,7 +19,7 @@ from norse.backends.operators import BuiltRegion
 from norse.compiler.errors import Unsupported
 from norse.compiler.region import RegionProgram, from_json, lower_region, to_json
 from norse.torch.functional.lif import lif_feed_forward_step
-from norse.torch.functional.reset import reset_value_detached
+from norse.torch.functional.reset import DetachedReset
 
 from .graphs import built, eager_over_time, kinds_of, program_of, tick_of
 from .steps import USER_STEPS
@@ -82,7 +82,8 @@ def recurrent(x: Tensor, state: Any, w: Tensor, p: Any, dt: float) -> tuple[Tens
     """LIF neurons that hear each other, driven by a current."""
     z, *others = state
     current = x + torch.nn.functional.linear(z, w)
-    z, inner = lif_feed_forward_step(current, snn.LIFFeedForwardState(*others), p, dt, reset=reset_value_detached)
+    detached = p._replace(reset_method=DetachedReset(p.reset_method))
+    z, inner = lif_feed_forward_step(current, snn.LIFFeedForwardState(*others), detached, dt)
     return z, snn.LIFState(z, *inner)
 
 

@@ -1,7 +1,6 @@
 """What NIR can't say is not written, and the message names the layer, what was expected and what it got."""
 
 import re
-from functools import partial
 
 import nir
 import numpy as np
@@ -24,6 +23,12 @@ def linear_with(value):
     layer = nn.Linear(3, 4)
     layer.weight.data[1, 2] = value
     return layer
+
+
+def with_parameters(cell, p):
+    """Given later: a cell is not made with parameters that no neuron can have."""
+    cell.p = p
+    return cell
 
 
 def after_linear(cell):
@@ -90,14 +95,20 @@ REFUSED = {
     "a changed step of the library": (
         after_linear(
             snn.SNNCell(
-                partial(snn.lif_feed_forward_step, reset=snn.reset_subtract),
+                lambda x, state, p, dt: snn.lif_feed_forward_step(2 * x, state, p, dt),
                 snn.LIFCell().initial_state,
                 snn.LIFParameters(),
             )
         ),
         "layer '1' (SNNCell)",
         "expected one of",
-        "reset_subtract",
+        "got <lambda>",
+    ),
+    "reset by subtraction, with a synapse": (
+        after_linear(snn.LIFCell(snn.LIFParameters(reset_method=snn.reset_subtract))),
+        "layer '1' (LIFCell)",
+        "expected reset_method=reset_value",
+        "got reset_subtract",
     ),
     "reset by subtraction": (
         after_linear(snn.LIFBoxCell(snn.LIFBoxParameters(reset_method=snn.reset_subtract))),
@@ -130,7 +141,7 @@ REFUSED = {
         "got nan",
     ),
     "negative time constants": (
-        after_linear(snn.LIFCell(snn.LIFParameters(tau_syn_inv=torch.tensor(-200.0)))),
+        after_linear(with_parameters(snn.LIFCell(), snn.LIFParameters(tau_syn_inv=torch.tensor(-200.0)))),
         "layer '1' (LIFCell)",
         "p.tau_syn_inv: expected rates above 0",
         "got -200.0",

@@ -177,8 +177,8 @@ class TestOverTime:
 class TestParameters:
     def test_learnable_ones_are_parameters_and_saved_and_others_are_not(self):
         cell = snn.LIFCell(snn.LIFParameters(tau_mem_inv=torch.nn.Parameter(torch.tensor(50.0))))
-        assert [name for name, _ in cell.named_parameters()] == ["p.tau_mem_inv"]
-        assert list(cell.state_dict()) == ["p.tau_mem_inv"]
+        assert [name for name, _ in cell.named_parameters()] == ["neuron.tau_mem_inv"]
+        assert list(cell.state_dict()) == ["neuron.tau_mem_inv"]
         assert isinstance(cell.p, snn.LIFParameters)
         assert cell.p.tau_mem_inv is next(cell.parameters())
 

@@ -1,14 +1,16 @@
 """Integrate-and-fire neurons: a membrane without a leak."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from norse.torch.functional.recurrent import recurrent_step
 from norse.torch.functional.reset import ResetMethod, reset_value
+from norse.torch.functional.rest import RestsAt
 from norse.torch.functional.surrogate import Alpha
 from norse.torch.functional.threshold import threshold
+from norse.torch.utils.pytree import StateTuple
 
 
 class IAFParameters(NamedTuple):
@@ -19,6 +21,7 @@ class IAFParameters(NamedTuple):
         v_reset: reset potential, in the unit of v_th.
         method: surrogate derivative, see `norse.torch.functional.threshold.threshold`.
         alpha: sharpness of the surrogate.
+        reset_method: what a spike does to the membrane: `reset_value`, `reset_subtract` or a function like them.
 
     Example:
         >>> IAFParameters().v_th
@@ -29,6 +32,7 @@ class IAFParameters(NamedTuple):
     v_reset: Tensor = torch.tensor(0.0)
     method: str = "super"
     alpha: Alpha = torch.tensor(100.0)
+    reset_method: ResetMethod = reset_value
 
     @classmethod
     def bio_default(cls) -> "IAFParameters":
@@ -36,7 +40,7 @@ class IAFParameters(NamedTuple):
         return cls(v_th=torch.tensor(-55.0), v_reset=torch.tensor(-70.0))
 
 
-class IAFState(NamedTuple):
+class IAFState(StateTuple):
     """State of recurrent integrate-and-fire neurons.
 
     Args:
@@ -45,17 +49,17 @@ class IAFState(NamedTuple):
     """
 
     z: Tensor
-    v: Tensor
+    v: Annotated[Tensor, RestsAt("v_reset")]
 
 
-class IAFFeedForwardState(NamedTuple):
+class IAFFeedForwardState(StateTuple):
     """State of integrate-and-fire neurons.
 
     Args:
         v: membrane potential, [B, N].
     """
 
-    v: Tensor
+    v: Annotated[Tensor, RestsAt("v_reset")]
 
 
 IAF_DEFAULTS = IAFParameters()
@@ -66,11 +70,10 @@ def iaf_feed_forward_step(
     state: IAFFeedForwardState,
     p: IAFParameters = IAF_DEFAULTS,
     dt: float = 0.001,
-    reset: ResetMethod = reset_value,
 ) -> tuple[Tensor, IAFFeedForwardState]:
     """One tick of integrate-and-fire neurons.
 
-    u = v + x,  z = Θ(u - v_th),  v' = (1 - z) u + z v_reset
+    u = v + x,  z = Θ(u - v_th),  v' = reset_method(z, u, v_reset, v_th), by default (1 - z) u + z v_reset
 
     Source: L. Lapicque, J. Physiol. Pathol. Gen. 9 (1907); W. Gerstner et al., "Neuronal Dynamics" (2014), ch. 1.3.
 
@@ -79,7 +82,6 @@ def iaf_feed_forward_step(
         state: v, broadcastable with x.
         p: parameters.
         dt: time step in s (an integrator without a leak doesn't depend on it).
-        reset: what a spike does to the membrane.
 
     Returns:
         Spikes (0 or 1) in the shape of x, and the new state.
@@ -91,7 +93,7 @@ def iaf_feed_forward_step(
     """
     u = state.v + input_spikes
     z = threshold(u - p.v_th, p.method, p.alpha)
-    return z, IAFFeedForwardState(v=reset(z, u, p.v_reset, p.v_th))
+    return z, IAFFeedForwardState(v=p.reset_method(z, u, p.v_reset, p.v_th))
 
 
 def iaf_step(

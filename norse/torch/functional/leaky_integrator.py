@@ -1,10 +1,13 @@
 """Leaky integrators with an exponential synapse: a membrane that never spikes."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+
+from norse.torch.functional.rest import RestsAt
+from norse.torch.utils.pytree import StateTuple
 
 
 class LIParameters(NamedTuple):
@@ -30,7 +33,7 @@ class LIParameters(NamedTuple):
         return cls(tau_syn_inv=torch.tensor(1 / 2), tau_mem_inv=torch.tensor(1 / 10), v_leak=torch.tensor(-70.0))
 
 
-class LIState(NamedTuple):
+class LIState(StateTuple):
     """State of leaky integrators.
 
     Args:
@@ -38,7 +41,7 @@ class LIState(NamedTuple):
         i: synaptic current, [B, N].
     """
 
-    v: Tensor
+    v: Annotated[Tensor, RestsAt("v_leak")]
     i: Tensor
 
 

@@ -1,10 +1,13 @@
 """Leaky integrators without a synapse: the input is the current."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
+
+from norse.torch.functional.rest import RestsAt
+from norse.torch.utils.pytree import StateTuple
 
 
 class LIBoxParameters(NamedTuple):
@@ -23,14 +26,14 @@ class LIBoxParameters(NamedTuple):
     v_leak: Tensor = torch.tensor(0.0)
 
 
-class LIBoxState(NamedTuple):
+class LIBoxState(StateTuple):
     """State of leaky integrators without a synapse.
 
     Args:
         v: membrane potential, [B, N].
     """
 
-    v: Tensor
+    v: Annotated[Tensor, RestsAt("v_leak")]
 
 
 LI_BOX_DEFAULTS = LIBoxParameters()

@@ -1,16 +1,18 @@
 """Leaky integrate-and-fire neurons with an exponential synapse."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from norse.torch.functional.lift import over_time
 from norse.torch.functional.recurrent import recurrent_step
-from norse.torch.functional.reset import ResetMethod, reset_value, reset_value_detached
+from norse.torch.functional.reset import DetachedReset, ResetMethod, reset_value
+from norse.torch.functional.rest import RestsAt
 from norse.torch.functional.surrogate import Alpha
 from norse.torch.functional.threshold import threshold
+from norse.torch.utils.pytree import StateTuple
 
 
 class LIFParameters(NamedTuple):
@@ -24,6 +26,7 @@ class LIFParameters(NamedTuple):
         v_reset: reset potential, in the unit of v_leak.
         method: surrogate derivative, see `norse.torch.functional.threshold.threshold`.
         alpha: sharpness of the surrogate.
+        reset_method: what a spike does to the membrane: `reset_value`, `reset_subtract` or a function like them.
 
     Example:
         >>> LIFParameters(tau_mem_inv=torch.tensor(50.0)).tau_mem_inv
@@ -37,6 +40,7 @@ class LIFParameters(NamedTuple):
     v_reset: Tensor = torch.tensor(0.0)
     method: str = "super"
     alpha: Alpha = torch.tensor(100.0)
+    reset_method: ResetMethod = reset_value
 
     @classmethod
     def bio_default(cls) -> "LIFParameters":
@@ -50,7 +54,7 @@ class LIFParameters(NamedTuple):
         )
 
 
-class LIFState(NamedTuple):
+class LIFState(StateTuple):
     """State of recurrent leaky integrate-and-fire neurons.
 
     Args:
@@ -60,11 +64,11 @@ class LIFState(NamedTuple):
     """
 
     z: Tensor
-    v: Tensor
+    v: Annotated[Tensor, RestsAt("v_leak")]
     i: Tensor
 
 
-class LIFFeedForwardState(NamedTuple):
+class LIFFeedForwardState(StateTuple):
     """State of leaky integrate-and-fire neurons.
 
     Args:
@@ -72,7 +76,7 @@ class LIFFeedForwardState(NamedTuple):
         i: synaptic current, [B, N].
     """
 
-    v: Tensor
+    v: Annotated[Tensor, RestsAt("v_leak")]
     i: Tensor
 
 
@@ -84,14 +88,13 @@ def lif_feed_forward_step(
     state: LIFFeedForwardState,
     p: LIFParameters = LIF_DEFAULTS,
     dt: float = 0.001,
-    reset: ResetMethod = reset_value,
 ) -> tuple[Tensor, LIFFeedForwardState]:
     """One tick of leaky integrate-and-fire neurons (forward Euler).
 
     τm dv/dt = (v_leak - v) + i,  τs di/dt = -i, with i jumping by the input x and v reset by a spike:
 
     j = i + x,  u = v + dt τm⁻¹ ((v_leak - v) + j),  i' = j - dt τs⁻¹ j,
-    z = Θ(u - v_th),  v' = (1 - z) u + z v_reset
+    z = Θ(u - v_th),  v' = reset_method(z, u, v_reset, v_th), by default (1 - z) u + z v_reset
 
     Source: W. Gerstner et al., "Neuronal Dynamics" (2014), ch. 1.3 and 3.1; E. Neftci, H. Mostafa, F. Zenke,
     "Surrogate Gradient Learning in Spiking Neural Networks", IEEE Signal Process. Mag. 36 (2019).
@@ -101,7 +104,6 @@ def lif_feed_forward_step(
         state: (v, i), broadcastable with x.
         p: parameters.
         dt: time step, in the unit of the time constants (s by default).
-        reset: what a spike does to the membrane.
 
     Returns:
         Spikes (0 or 1) in the shape of x, and the new state.
@@ -116,7 +118,7 @@ def lif_feed_forward_step(
     u = state.v + dt * p.tau_mem_inv * ((p.v_leak - state.v) + i_jump)
     i = i_jump + (-dt * p.tau_syn_inv * i_jump)
     z = threshold(u - p.v_th, p.method, p.alpha)
-    return z, LIFFeedForwardState(v=reset(z, u, p.v_reset, p.v_th), i=i)
+    return z, LIFFeedForwardState(v=p.reset_method(z, u, p.v_reset, p.v_th), i=i)
 
 
 def lif_step(
@@ -155,9 +157,8 @@ def lif_step(
         state,
         input_weights,
         recurrent_weights,
-        p,
+        p._replace(reset_method=DetachedReset(p.reset_method)),
         dt,
-        reset=reset_value_detached,
     )
 
 

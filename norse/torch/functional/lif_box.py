@@ -1,14 +1,16 @@
 """Leaky integrate-and-fire neurons without a synapse: the input is the current."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from norse.torch.functional.recurrent import recurrent_step
 from norse.torch.functional.reset import ResetMethod, reset_value
+from norse.torch.functional.rest import RestsAt
 from norse.torch.functional.surrogate import Alpha
 from norse.torch.functional.threshold import threshold
+from norse.torch.utils.pytree import StateTuple
 
 
 class LIFBoxParameters(NamedTuple):
@@ -37,7 +39,7 @@ class LIFBoxParameters(NamedTuple):
     reset_method: ResetMethod = reset_value
 
 
-class LIFBoxState(NamedTuple):
+class LIFBoxState(StateTuple):
     """State of recurrent leaky integrate-and-fire neurons without a synapse.
 
     Args:
@@ -46,17 +48,17 @@ class LIFBoxState(NamedTuple):
     """
 
     z: Tensor
-    v: Tensor
+    v: Annotated[Tensor, RestsAt("v_leak")]
 
 
-class LIFBoxFeedForwardState(NamedTuple):
+class LIFBoxFeedForwardState(StateTuple):
     """State of leaky integrate-and-fire neurons without a synapse.
 
     Args:
         v: membrane potential, [B, N].
     """
 
-    v: Tensor
+    v: Annotated[Tensor, RestsAt("v_leak")]
 
 
 LIF_BOX_DEFAULTS = LIFBoxParameters()

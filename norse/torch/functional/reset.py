@@ -1,6 +1,6 @@
 """What a spike does to the membrane potential."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -60,6 +60,21 @@ def reset_subtract(z: Tensor, v: Tensor, reset: Tensor, th: Tensor) -> Tensor:
     return (1 - z) * v + z * (v - th)
 
 
-def reset_value_detached(z: Tensor, v: Tensor, reset: Tensor, th: Tensor) -> Tensor:
-    """`reset_value` through whose spikes no gradient flows."""
-    return reset_value(z.detach(), v, reset, th)
+class DetachedReset(NamedTuple):
+    """A reset through whose spikes no gradient flows.
+
+    Args:
+        reset: the reset that it does otherwise.
+
+    Example:
+        >>> import torch
+        >>> z, v = torch.ones(1, requires_grad=True), torch.ones(1, requires_grad=True)
+        >>> DetachedReset(reset_subtract)(z, v, torch.tensor(0.0), torch.tensor(1.0)).backward()
+        >>> z.grad, v.grad
+        (None, tensor([1.]))
+    """
+
+    reset: ResetMethod
+
+    def __call__(self, z: Tensor, v: Tensor, reset: Tensor, th: Tensor, /) -> Tensor:
+        return self.reset(z.detach(), v, reset, th)

@@ -1,15 +1,77 @@
-"""What a neuron module refuses, and says about it. Cheap: it runs at every tick of a cell.
+"""What a neuron module refuses, and says about it. Inputs and states are checked at every tick of a cell, so cheaply.
 
 A module describes what it expects by class attributes: `axes`, the dimensions that its input must at least have ("T"
 for time, "N" for features), and `state_type`, the NamedTuple of its state, or None for a state that is the user's
 own business.
 """
 
+import warnings
 from functools import cache
 from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
+
+from norse.torch.functional.threshold import METHODS
+from norse.torch.module.shapes import tick_shape
+
+
+def check_dt(module: Any, dt: Any) -> None:
+    """Refuses a time step that is none.
+
+    Args:
+        module: a neuron module.
+        dt: its time step.
+
+    Raises:
+        ValueError: if dt is not above 0 and finite.
+    """
+    if not isinstance(dt, int | float | Tensor) or not 0 < dt < float("inf"):
+        raise ValueError(f"{_name(module)}: argument dt: expects a time step above 0, got {dt!r}")
+
+
+def check_parameters(module: Any, p: Any, dt: float, path: str = "p") -> None:
+    """Refuses parameters that no neuron can have, and warns of a time step that they are too fast for.
+
+    Args:
+        module: a neuron module.
+        p: its parameters, a named tuple.
+        dt: its time step.
+        path: what to call them.
+
+    Raises:
+        TypeError: if p is no named tuple.
+        ValueError: if an inverse time constant is negative or no number, or no surrogate has the method's name.
+    """
+    if not hasattr(p, "_fields"):
+        raise TypeError(f"{_name(module)}: argument {path}: expects the neuron's parameters, got {type(p).__name__}")
+    for name, value in zip(p._fields, p, strict=True):
+        if hasattr(value, "_fields"):
+            check_parameters(module, value, dt, f"{path}.{name}")
+        elif name == "method" and value not in METHODS:
+            raise ValueError(
+                f"{_name(module)}: argument {path}.method: expects one of {', '.join(METHODS)}, got {value!r}"
+            )
+        elif name.startswith("tau_") and name.endswith("_inv"):
+            _check_rate(module, f"{path}.{name}", value, dt)
+
+
+def _check_rate(module: Any, path: str, rate: Any, dt: float) -> None:
+    if isinstance(rate, Tensor):
+        if rate.is_meta or not rate.numel():
+            return  # it has no values
+        rate = rate.detach()
+    lowest, highest = (float(rate.min()), float(rate.max())) if isinstance(rate, Tensor) else (rate, rate)
+    if not (lowest >= 0 and highest < float("inf")):
+        raise ValueError(
+            f"{_name(module)}: argument {path}: expects an inverse time constant of at least 0, got {lowest or highest}"
+        )
+    if highest * float(dt) > 1 + 1e-6:  # rounding: 1 / dt is a time constant of one tick
+        warnings.warn(
+            f"{_name(module)}: dt={dt} is larger than the time constant 1 / {path} = {1 / highest:.3g}: "
+            "explicit Euler overshoots, from twice the time constant on without bound",
+            stacklevel=2,
+        )
 
 
 def check_input(module: Any, x: Any) -> None:
@@ -56,7 +118,7 @@ def check_state(module: Any, x: Tensor, state: Any) -> None:
         ValueError: if a field is on another device than x, or its shape doesn't broadcast with one tick's output.
     """
     if module.state_type is not None:
-        _check_fields(module, "state", module.state_type, state, x.device, _tick_shape(module, x))
+        _check_fields(module, "state", module.state_type, state, x.device, tick_shape(module, x))
 
 
 def check_fallback(module: Any, x: Tensor, state: Any) -> None:
@@ -112,12 +174,6 @@ def _check_fields(
 def _field_types(expected: Any) -> tuple[Any, ...]:
     hints = get_type_hints(expected)
     return tuple(hints[name] for name in expected._fields)
-
-
-def _tick_shape(module: Any, x: Tensor) -> tuple[int, ...]:
-    axes = module.axes
-    shape = x.shape[1:] if axes and axes[0] == "T" else x.shape
-    return (*shape[:-1], module.input_weights.shape[0]) if axes and axes[-1] == "N" else shape
 
 
 def _broadcastable(a: tuple[int, ...], b: tuple[int, ...]) -> bool:

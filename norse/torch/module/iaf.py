@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from torch import Tensor
-
 from norse.torch.functional.iaf import (
     IAF_DEFAULTS,
     IAFFeedForwardState,
@@ -12,7 +10,6 @@ from norse.torch.functional.iaf import (
     iaf_feed_forward_step,
     iaf_step,
 )
-from norse.torch.module.initial import at_rest, hidden_shape, potential
 from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
 
 
@@ -42,10 +39,6 @@ class IAFCell(SNNCell):
     def __init__(self, p: IAFParameters = IAF_DEFAULTS, dt: float = 0.001) -> None:
         super().__init__(iaf_feed_forward_step, self.initial_state, p, dt=dt)
 
-    def initial_state(self, input_tensor: Tensor) -> IAFFeedForwardState:
-        """v = v_reset (0-d)."""
-        return IAFFeedForwardState(v=potential(self.p.v_reset, input_tensor))
-
 
 class IAF(SNN):
     """A layer of integrate-and-fire neurons over time, [T, B, N] -> [T, B, N].
@@ -69,13 +62,10 @@ class IAF(SNN):
     """
 
     state_type = IAFFeedForwardState
+    scalar_rest = True
 
     def __init__(self, p: IAFParameters = IAF_DEFAULTS, dt: float = 0.001) -> None:
         super().__init__(iaf_feed_forward_step, self.initial_state, p, dt=dt)
-
-    def initial_state(self, input_tensor: Tensor) -> IAFFeedForwardState:
-        """v = v_reset (0-d)."""
-        return IAFFeedForwardState(v=potential(self.p.v_reset, input_tensor))
 
 
 class IAFRecurrentCell(SNNRecurrentCell):
@@ -106,11 +96,6 @@ class IAFRecurrentCell(SNNRecurrentCell):
     def __init__(self, input_size: int, hidden_size: int, p: IAFParameters = IAF_DEFAULTS, **kwargs: Any) -> None:
         super().__init__(iaf_step, self.initial_state, input_size, hidden_size, p, **kwargs)
 
-    def initial_state(self, input_tensor: Tensor) -> IAFState:
-        """z = 0, v = v_reset, in the shape of the output."""
-        shape = hidden_shape(input_tensor.shape, self.input_weights)
-        return at_rest(IAFState, input_tensor, shape, v=potential(self.p.v_reset, input_tensor, shape))
-
 
 class IAFRecurrent(SNNRecurrent):
     """A layer of recurrently connected integrate-and-fire neurons over time.
@@ -139,8 +124,3 @@ class IAFRecurrent(SNNRecurrent):
 
     def __init__(self, input_size: int, hidden_size: int, p: IAFParameters = IAF_DEFAULTS, **kwargs: Any) -> None:
         super().__init__(iaf_step, self.initial_state, input_size, hidden_size, p, **kwargs)
-
-    def initial_state(self, input_tensor: Tensor) -> IAFState:
-        """z = 0, v = v_reset, in the shape of one tick's output."""
-        shape = hidden_shape(input_tensor.shape[1:], self.input_weights)
-        return at_rest(IAFState, input_tensor, shape, v=potential(self.p.v_reset, input_tensor, shape))

@@ -1,55 +1,74 @@
 """Initial states: the membrane at rest, everything else zero."""
 
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
 
-State = TypeVar("State", bound=tuple[Any, ...])
+from norse.torch.functional.rest import RestsAt
+from norse.torch.module.shapes import tick_shape
 
 
-def potential(value: Tensor | float, like: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
-    """A new tensor at a potential, that requires grad, of the dtype and on the device of another.
+def potential(
+    value: Tensor | float, like: Tensor, shape: tuple[int, ...] | None = None, requires_grad: bool = True
+) -> Tensor:
+    """A new tensor at a potential, of the dtype and on the device of another.
 
     Args:
         value: the potential, such as p.v_leak; it is copied and gets no gradient.
         like: the tensor whose dtype and device are taken, such as the input.
-        shape: the shape, with which value must broadcast; None means that of value.
+        shape: the shape, with which that of value is broadcast; None means that of value.
+        requires_grad: whether the tensor gets a gradient. Not inside of `torch.func` and `torch.compile`, which find
+            gradients in another way and can't make leaves.
 
     Returns:
-        A leaf tensor with requires_grad=True.
+        A leaf tensor.
 
     Example:
         >>> potential(torch.tensor(-70.0), torch.zeros(2, dtype=torch.float64), shape=(2,))
         tensor([-70., -70.], dtype=torch.float64, requires_grad=True)
     """
     own = torch.as_tensor(value).detach().to(device=like.device, dtype=like.dtype)
-    return (own if shape is None else own.expand(shape)).clone().requires_grad_()
+    if shape is not None:
+        own = own.expand(torch.broadcast_shapes(own.shape, shape))
+    own = own.clone()
+    if requires_grad and not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is None:
+        own.requires_grad_()
+    return own
 
 
-def at_rest(state_type: type[State], like: Tensor, shape: tuple[int, ...], **fields: Tensor) -> State:
-    """A state with the given fields and zeros of the given shape in the others.
+def resting_state(module: Any, input_tensor: Tensor) -> Any:
+    """The state of neurons at rest.
 
     Args:
-        state_type: NamedTuple of tensors.
-        like: the tensor whose dtype and device are taken, such as the input.
-        shape: shape of one tick's output, such as [B, N].
-        fields: those that are not zero.
+        module: a neuron module; of its declaration `state_type` and `scalar_rest` are used.
+        input_tensor: its input.
 
     Returns:
-        The state.
-
-    Example:
-        >>> from norse.torch.functional.lif import LIFFeedForwardState
-        >>> x = torch.zeros(2)
-        >>> at_rest(LIFFeedForwardState, x, (2,), v=potential(0.5, x))
-        LIFFeedForwardState(v=tensor(0.5000, requires_grad=True), i=tensor([0., 0.]))
+        A state whose fields are at the parameters that they rest at (see `RestsAt`), the others zero.
     """
-    names: tuple[str, ...] = state_type._fields  # type: ignore[attr-defined]
-    zeros = {n: torch.zeros(shape, dtype=like.dtype, device=like.device) for n in names if n not in fields}
-    return state_type(**zeros, **fields)
+    shape = tick_shape(module, input_tensor)
+    rest_shape = None if module.scalar_rest else shape
+
+    def resting(state_type: Any, p: Any) -> Any:
+        return state_type(*(field(*declared, p) for declared in _fields(state_type)))
+
+    def field(name: str, nested: Any, parameter: str | None, p: Any) -> Any:
+        if nested is not None:
+            return resting(nested, getattr(p, name))
+        if parameter is not None:
+            return potential(getattr(p, parameter), input_tensor, rest_shape, requires_grad=name == "v")
+        return torch.zeros(shape, dtype=input_tensor.dtype, device=input_tensor.device)
+
+    return resting(module.state_type, module.p)
 
 
-def hidden_shape(shape: tuple[int, ...], input_weights: Tensor) -> tuple[int, ...]:
-    """One tick's shape behind weights [hidden, input]: [..., input] -> [..., hidden]."""
-    return (*shape[:-1], input_weights.shape[0])
+@cache
+def _fields(state_type: Any) -> tuple[tuple[str, Any, str | None], ...]:
+    """Of each field: its name, the type of a nested state or None, the parameter that it rests at or None."""
+    declared = []
+    for name, kind in get_type_hints(state_type, include_extras=True).items():
+        rests = [extra.parameter for extra in getattr(kind, "__metadata__", ()) if isinstance(extra, RestsAt)]
+        declared.append((name, kind if hasattr(kind, "_fields") else None, rests[0] if rests else None))
+    return tuple(declared)

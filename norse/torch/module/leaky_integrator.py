@@ -1,14 +1,11 @@
 """Leaky integrators as modules."""
 
-from typing import Any, ClassVar
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from norse.torch.functional.leaky_integrator import LI_DEFAULTS, LIParameters, LIState, li_feed_forward_step, li_step
-from norse.torch.module.initial import at_rest, hidden_shape, potential
-from norse.torch.module.parameters import HoldsParameters
-from norse.torch.module.snn import SNN, SNNCell, starting_state
+from norse.torch.module.snn import SNN, SNNCell
 
 
 class LICell(SNNCell):
@@ -34,10 +31,6 @@ class LICell(SNNCell):
     def __init__(self, p: LIParameters = LI_DEFAULTS, **kwargs: Any) -> None:
         super().__init__(li_feed_forward_step, self.initial_state, p, **kwargs)
 
-    def initial_state(self, input_tensor: Tensor) -> LIState:
-        """v = v_leak (0-d), i = 0."""
-        return at_rest(LIState, input_tensor, input_tensor.shape, v=potential(self.p.v_leak, input_tensor))
-
 
 class LI(SNN):
     """A layer of leaky integrators over time, [T, B, N] -> [T, B, N]; see `li_feed_forward_step` for the equations.
@@ -62,13 +55,8 @@ class LI(SNN):
     def __init__(self, p: LIParameters = LI_DEFAULTS, **kwargs: Any) -> None:
         super().__init__(li_feed_forward_step, self.initial_state, p, **kwargs)
 
-    def initial_state(self, input_tensor: Tensor) -> LIState:
-        """v = v_leak, i = 0, in the shape of one tick."""
-        shape = input_tensor.shape[1:]
-        return at_rest(LIState, input_tensor, shape, v=potential(self.p.v_leak, input_tensor, shape))
 
-
-class LILinearCell(HoldsParameters, torch.nn.Module):
+class LILinearCell(SNNCell):
     """One tick of leaky integrators behind a linear synapse, [B, input] -> [B, hidden]; see `li_step`.
 
     Args:
@@ -89,28 +77,50 @@ class LILinearCell(HoldsParameters, torch.nn.Module):
         torch.Size([8, 4])
     """
 
-    axes: ClassVar[tuple[str, ...]] = ("N",)
-    state_type: ClassVar[type | None] = LIState
+    axes = ("N",)
+    weight_names = ("input_weights",)
+    state_type = LIState
+    scalar_rest = False
+    input_weights: Tensor
 
     def __init__(self, input_size: int, hidden_size: int, p: LIParameters = LI_DEFAULTS, dt: float = 0.001) -> None:
-        super().__init__()
-        self.activation = li_step
-        self.state_fallback = self.initial_state
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.p = p
-        self.dt = dt
-        self.input_weights = torch.nn.Parameter(torch.randn(hidden_size, input_size) / input_size**0.5)
+        super().__init__(li_step, self.initial_state, p, dt)
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.register_weights("input_weights", None, (hidden_size, input_size), scale=input_size**-0.5)
 
     def extra_repr(self) -> str:
-        return f"input_size={self.input_size}, hidden_size={self.hidden_size}, p={self.p}, dt={self.dt}"
+        return f"input_size={self.input_size}, hidden_size={self.hidden_size}, {super().extra_repr()}"
 
-    def initial_state(self, input_tensor: Tensor) -> LIState:
-        """v = v_leak, i = 0, in the shape of the output."""
-        shape = hidden_shape(input_tensor.shape, self.input_weights)
-        return at_rest(LIState, input_tensor, shape, v=potential(self.p.v_leak, input_tensor, shape))
 
-    def forward(self, input_tensor: Tensor, state: LIState | None = None) -> tuple[Tensor, LIState]:
-        """One tick: input [B, input] and state (or None) -> membrane potentials [B, hidden] and state."""
-        state = starting_state(self, input_tensor, state)
-        return self.activation(input_tensor, state, self.input_weights, self.p, self.dt)
+class LILinear(SNN):
+    """A layer of leaky integrators behind a linear synapse over time, [T, B, input] -> [T, B, hidden]; see `li_step`.
+
+    Args:
+        input_size: number of input features.
+        hidden_size: number of integrators.
+        p: parameters (s⁻¹, dimensionless potentials).
+        kwargs: dt, activation_sparse and record_states, as in `SNN`.
+
+    Returns:
+        `forward(input_tensor, state=None)` gives (membrane potentials, LIState).
+
+    Raises:
+        TypeError, ValueError: as `SNN`.
+
+    Example:
+        >>> LILinear(3, 4)(torch.ones(100, 8, 3))[0].shape
+        torch.Size([100, 8, 4])
+    """
+
+    axes = ("T", "N")
+    weight_names = ("input_weights",)
+    state_type = LIState
+    input_weights: Tensor
+
+    def __init__(self, input_size: int, hidden_size: int, p: LIParameters = LI_DEFAULTS, **kwargs: Any) -> None:
+        super().__init__(li_step, self.initial_state, p, **kwargs)
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.register_weights("input_weights", None, (hidden_size, input_size), scale=input_size**-0.5)
+
+    def extra_repr(self) -> str:
+        return f"input_size={self.input_size}, hidden_size={self.hidden_size}, {super().extra_repr()}"

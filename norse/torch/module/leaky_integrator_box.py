@@ -2,15 +2,12 @@
 
 from typing import Any
 
-from torch import Tensor
-
 from norse.torch.functional.leaky_integrator_box import (
     LI_BOX_DEFAULTS,
     LIBoxParameters,
     LIBoxState,
     li_box_feed_forward_step,
 )
-from norse.torch.module.initial import potential
 from norse.torch.module.snn import SNN, SNNCell
 
 
@@ -38,10 +35,6 @@ class LIBoxCell(SNNCell):
     def __init__(self, p: LIBoxParameters = LI_BOX_DEFAULTS, **kwargs: Any) -> None:
         super().__init__(li_box_feed_forward_step, self.initial_state, p, **kwargs)
 
-    def initial_state(self, input_tensor: Tensor) -> LIBoxState:
-        """v = v_leak (0-d)."""
-        return LIBoxState(v=potential(self.p.v_leak, input_tensor))
-
 
 class LIBox(SNN):
     """A layer of leaky integrators without a synapse over time, [T, B, N] -> [T, B, N]; see `li_box_feed_forward_step`.
@@ -63,10 +56,7 @@ class LIBox(SNN):
     """
 
     state_type = LIBoxState
+    scalar_rest = True
 
     def __init__(self, p: LIBoxParameters = LI_BOX_DEFAULTS, dt: float = 0.001) -> None:
         super().__init__(li_box_feed_forward_step, self.initial_state, p, dt=dt)
-
-    def initial_state(self, input_tensor: Tensor) -> LIBoxState:
-        """v = v_leak (0-d)."""
-        return LIBoxState(v=potential(self.p.v_leak, input_tensor))

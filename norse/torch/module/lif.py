@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from torch import Tensor
-
 from norse.torch.functional.lif import (
     LIF_DEFAULTS,
     LIFFeedForwardState,
@@ -12,7 +10,6 @@ from norse.torch.functional.lif import (
     lif_feed_forward_step,
     lif_step,
 )
-from norse.torch.module.initial import at_rest, hidden_shape, potential
 from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
 
 
@@ -41,11 +38,6 @@ class LIFCell(SNNCell):
     def __init__(self, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
         super().__init__(lif_feed_forward_step, self.initial_state, p, **kwargs)
 
-    def initial_state(self, input_tensor: Tensor) -> LIFFeedForwardState:
-        """v = v_leak (0-d), i = 0."""
-        v = potential(self.p.v_leak, input_tensor)
-        return at_rest(LIFFeedForwardState, input_tensor, input_tensor.shape, v=v)
-
 
 class LIF(SNN):
     """A layer of leaky integrate-and-fire neurons over time, [T, B, N] -> [T, B, N]; see `lif_feed_forward_step`.
@@ -71,11 +63,6 @@ class LIF(SNN):
 
     def __init__(self, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
         super().__init__(lif_feed_forward_step, self.initial_state, p, **kwargs)
-
-    def initial_state(self, input_tensor: Tensor) -> LIFFeedForwardState:
-        """v = v_leak, i = 0, in the shape of one tick."""
-        shape = input_tensor.shape[1:]
-        return at_rest(LIFFeedForwardState, input_tensor, shape, v=potential(self.p.v_leak, input_tensor, shape))
 
 
 class LIFRecurrentCell(SNNRecurrentCell):
@@ -105,11 +92,6 @@ class LIFRecurrentCell(SNNRecurrentCell):
     def __init__(self, input_size: int, hidden_size: int, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
         super().__init__(lif_step, self.initial_state, input_size, hidden_size, p, **kwargs)
 
-    def initial_state(self, input_tensor: Tensor) -> LIFState:
-        """z = 0, v = v_leak, i = 0, in the shape of the output."""
-        shape = hidden_shape(input_tensor.shape, self.input_weights)
-        return at_rest(LIFState, input_tensor, shape, v=potential(self.p.v_leak, input_tensor, shape))
-
 
 class LIFRecurrent(SNNRecurrent):
     """A layer of recurrently connected LIF neurons over time, [T, B, input] -> [T, B, hidden]; see `lif_step`.
@@ -137,8 +119,3 @@ class LIFRecurrent(SNNRecurrent):
 
     def __init__(self, input_size: int, hidden_size: int, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
         super().__init__(lif_step, self.initial_state, input_size, hidden_size, p, **kwargs)
-
-    def initial_state(self, input_tensor: Tensor) -> LIFState:
-        """z = 0, v = v_leak, i = 0, in the shape of one tick's output."""
-        shape = hidden_shape(input_tensor.shape[1:], self.input_weights)
-        return at_rest(LIFState, input_tensor, shape, v=potential(self.p.v_leak, input_tensor, shape))

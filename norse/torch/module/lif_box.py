@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from torch import Tensor
-
 from norse.torch.functional.lif_box import (
     LIF_BOX_DEFAULTS,
     LIFBoxFeedForwardState,
@@ -12,7 +10,6 @@ from norse.torch.functional.lif_box import (
     lif_box_feed_forward_step,
     lif_box_step,
 )
-from norse.torch.module.initial import at_rest, hidden_shape, potential
 from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
 
 
@@ -42,10 +39,6 @@ class LIFBoxCell(SNNCell):
     def __init__(self, p: LIFBoxParameters = LIF_BOX_DEFAULTS, dt: float = 0.001) -> None:
         super().__init__(lif_box_feed_forward_step, self.initial_state, p, dt=dt)
 
-    def initial_state(self, input_tensor: Tensor) -> LIFBoxFeedForwardState:
-        """v = v_leak (0-d)."""
-        return LIFBoxFeedForwardState(v=potential(self.p.v_leak, input_tensor))
-
 
 class LIFBox(SNN):
     """A layer of LIF neurons without a synapse over time, [T, B, N] -> [T, B, N].
@@ -69,13 +62,10 @@ class LIFBox(SNN):
     """
 
     state_type = LIFBoxFeedForwardState
+    scalar_rest = True
 
     def __init__(self, p: LIFBoxParameters = LIF_BOX_DEFAULTS, dt: float = 0.001) -> None:
         super().__init__(lif_box_feed_forward_step, self.initial_state, p, dt=dt)
-
-    def initial_state(self, input_tensor: Tensor) -> LIFBoxFeedForwardState:
-        """v = v_leak (0-d)."""
-        return LIFBoxFeedForwardState(v=potential(self.p.v_leak, input_tensor))
 
 
 class LIFBoxRecurrentCell(SNNRecurrentCell):
@@ -108,11 +98,6 @@ class LIFBoxRecurrentCell(SNNRecurrentCell):
     ) -> None:
         super().__init__(lif_box_step, self.initial_state, input_size, hidden_size, p, **kwargs)
 
-    def initial_state(self, input_tensor: Tensor) -> LIFBoxState:
-        """z = 0, v = v_leak, in the shape of the output."""
-        shape = hidden_shape(input_tensor.shape, self.input_weights)
-        return at_rest(LIFBoxState, input_tensor, shape, v=potential(self.p.v_leak, input_tensor, shape))
-
 
 class LIFBoxRecurrent(SNNRecurrent):
     """A layer of recurrently connected LIF neurons without a synapse over time.
@@ -143,8 +128,3 @@ class LIFBoxRecurrent(SNNRecurrent):
         self, input_size: int, hidden_size: int, p: LIFBoxParameters = LIF_BOX_DEFAULTS, **kwargs: Any
     ) -> None:
         super().__init__(lif_box_step, self.initial_state, input_size, hidden_size, p, **kwargs)
-
-    def initial_state(self, input_tensor: Tensor) -> LIFBoxState:
-        """z = 0, v = v_leak, in the shape of one tick's output."""
-        shape = hidden_shape(input_tensor.shape[1:], self.input_weights)
-        return at_rest(LIFBoxState, input_tensor, shape, v=potential(self.p.v_leak, input_tensor, shape))

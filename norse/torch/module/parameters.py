@@ -1,4 +1,4 @@
-"""Where a module keeps its neuron's parameters: a submodule `p` whose tensors move, train and are saved with it."""
+"""A neuron's parameters as a module, so that their tensors move, train and are saved with it."""
 
 from typing import Any
 
@@ -64,16 +64,16 @@ def _holds_parameter(values: Any) -> bool:
     )
 
 
-class HoldsParameters:
-    """Gives a torch.nn.Module the attribute `p`: assigned a NamedTuple, it holds a ParameterTuple; read, a NamedTuple.
-
-    A module or any other object is kept as it is. Assigning replaces: what was held before is no longer registered.
-    """
+class HoldsParameters(torch.nn.Module):
+    """A module with an attribute `p`, a neuron's parameters, shown in its `extra_repr`."""
 
     @property
-    def p(self: Any) -> Any:
-        """The neuron's parameters."""
-        held = self._modules.get("p")
+    def p(self) -> Any:
+        """The neuron's parameters.
+
+        A NamedTuple is held as the submodule `neuron`: nn.Parameters in it are learnt and saved, other tensors moved.
+        """
+        held = self._modules.get("neuron")
         if isinstance(held, ParameterTuple):
             return held.as_named_tuple()
         if "p" in self.__dict__:
@@ -81,20 +81,21 @@ class HoldsParameters:
         raise AttributeError("p")  # torch.nn.Module.__getattr__ goes on and finds a module or an nn.Parameter
 
     @p.setter
-    def p(self: Any, value: Any) -> None:
-        for place in (self._modules, self._parameters, self.__dict__):
-            place.pop("p", None)
+    def p(self, value: Any) -> None:
+        for place, name in ((self._modules, "neuron"), (self._modules, "p"), (self._parameters, "p")):
+            place.pop(name, None)
+        self.__dict__.pop("p", None)
         if is_named_tuple(value):
-            value = ParameterTuple(value)
+            self._modules["neuron"] = ParameterTuple(value)
+        elif isinstance(value, torch.nn.Module):
+            self._modules["p"] = value
+        elif isinstance(value, torch.nn.Parameter):
+            self._parameters["p"] = value
         elif isinstance(value, dict | list | tuple) and _holds_parameter(value):
             kind = type(value).__name__
             raise TypeError(
                 f"{type(self).__name__}: argument p: an nn.Parameter in a {kind} would not be learnt; use a NamedTuple"
             )
-        if isinstance(value, torch.nn.Module):
-            self._modules["p"] = value
-        elif isinstance(value, torch.nn.Parameter):
-            self._parameters["p"] = value
         else:
             self.__dict__["p"] = value
 
@@ -103,3 +104,8 @@ class HoldsParameters:
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
+
+    def __repr__(self) -> str:
+        if self._modules.keys() - {"neuron"}:
+            return super().__repr__()
+        return f"{type(self).__name__}({self.extra_repr()})"  # which shows p

@@ -1,0 +1,1 @@
+"""What goes with models: states as pytrees, plots, tensorboard hooks, NIR files."""
