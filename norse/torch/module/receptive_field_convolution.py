@@ -36,6 +36,20 @@ class ReceptiveFields2d(torch.nn.Module):
         domain: half the side of the square on which the fields are sampled.
         convolution: bias, stride, padding and dilation of `torch.nn.functional.conv2d`; a bias that is an nn.Parameter
             is learnt.
+
+    Returns:
+        `forward(x)` of x [B, C, H, W] gives [B, n, H', W'], or [B, C · n, H', W'] if not aggregated.
+
+    Raises:
+        ValueError: if scales or ratios are not above 0, in_channels or size too small, there is no field, or bias is no
+            tensor of the right size.
+        TypeError: if conv2d does not take the other arguments.
+
+    Example:
+        >>> one, rows = torch.tensor([1.0]), torch.zeros(1, 5, dtype=torch.int64)
+        >>> fields = ReceptiveFields2d(1, 5, [one] * 5, rows, [(0, 0)], optimised=["scales"], optimize_log=True)
+        >>> fields.scales, [name for name, _ in fields.named_parameters()]
+        (tensor([1.], grad_fn=<ExpBackward0>), ['log_scales'])
     """
 
     def __init__(
@@ -73,6 +87,7 @@ class ReceptiveFields2d(torch.nn.Module):
         self.register_buffer("fixed_kernels", None if optimised else self._kernels(), persistent=False)
 
     def __getattr__(self, name: str) -> Any:
+        # Python asks here for what is not found: scales and ratios that are held as logarithms
         if name in POSITIVE:
             logarithm = getattr(self, f"log_{name}", None)
             if logarithm is not None:

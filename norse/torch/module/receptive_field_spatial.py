@@ -31,7 +31,7 @@ class SpatialReceptiveField2d(ReceptiveFields2d):
             channel c · n + k is field k on input channel c: weights [C · n, C, s, s], block-diagonal.
         domain: half the side of the square on which the fields are sampled, in the unit of √scale.
         optimize_fields: whether scale, angle, ratio, x and y of every field are learnt.
-        optimize_log: whether scale and ratio are learnt as their logarithms.
+        optimize_log: whether scale and ratio are learnt as their logarithms, `log_scales` and `log_ratios`.
         kwargs: bias, stride, padding and dilation of `torch.nn.functional.conv2d`.
 
     Returns:
@@ -97,7 +97,7 @@ class SampledSpatialReceptiveField2d(ReceptiveFields2d):
         optimize_ratios: whether the ratios are learnt.
         optimize_x: whether the first coordinates are learnt.
         optimize_y: whether the second coordinates are learnt.
-        optimize_log: whether learnt scales and ratios are learnt as their logarithms.
+        optimize_log: whether scales and ratios are learnt as their logarithms, `log_scales` and `log_ratios`.
         kwargs: aggregate and domain as in `SpatialReceptiveField2d`; bias, stride, padding and dilation of
             `torch.nn.functional.conv2d`.
 
@@ -162,7 +162,7 @@ class ParameterizedSpatialReceptiveField2d(ReceptiveFields2d):
         optimize_ratios: whether the ratios are learnt.
         optimize_x: whether the first coordinates are learnt.
         optimize_y: whether the second coordinates are learnt.
-        optimize_log: whether learnt scales and ratios are learnt as their logarithms.
+        optimize_log: whether scales and ratios are learnt as their logarithms, `log_scales` and `log_ratios`.
         kwargs: aggregate and domain as in `SpatialReceptiveField2d`; bias, stride, padding and dilation of
             `torch.nn.functional.conv2d`.
 
