@@ -303,6 +303,16 @@ def test_delays_can_be_mapped_and_differentiated_functionally():
         torch.testing.assert_close(mapped, one_by_one)
 
 
+def test_delays_and_width_of_a_layer_can_be_swapped_for_others():
+    x, layer = (
+        noise(10, 2, dtype=torch.float32),
+        SynapseDelay(torch.zeros(2), 0.005, learn_delay=True, kernel="gaussian"),
+    )
+    other = SynapseDelay(torch.tensor([0.001, 0.0034]), 0.005, kernel="gaussian", sigma=0.0007)
+    y, _ = torch.func.functional_call(layer, dict(other.state_dict()), x)
+    assert torch.equal(y, other(x)[0])
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_torch_compiles_a_delay_into_one_graph(kernel):
     layer = SynapseDelay(torch.tensor([0.001, 0.0025]), 0.004, learn_delay=True, kernel=kernel)

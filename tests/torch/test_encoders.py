@@ -148,9 +148,9 @@ def test_only_the_first_spike_of_each_train_is_kept():
 
 
 def test_the_gradient_of_a_latency_passes_up_to_the_first_spike():
-    spikes = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 0.0]], requires_grad=True)
-    spike_latency_encode(spikes).sum().backward()
-    assert spikes.grad.T.tolist() == [[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]]
+    spikes = torch.tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]], requires_grad=True)
+    spike_latency_encode(spikes.T).sum().backward()
+    assert spikes.grad.tolist() == [[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]]
 
 
 def test_spikes_of_a_current_keep_its_dtype_and_give_it_a_gradient():

@@ -72,7 +72,8 @@ def synapse_delay_step(
     linear: y = (1 - f) xₜ₋ₖ + f xₜ₋ₖ₋₁ with k = ⌊δ⌋, f = δ - k (k = D - 1, f = 1 if δ = D)
     gaussian: y = Σ_d w_d xₜ₋d with w_d ∝ exp(-((d - δ) dt / σ)² / 2), Σ_d w_d = 1, d = 0..D
 
-    The delay's gradient is that of these equations. Linear, only inputs in the two neighbouring ticks contribute to
+    Whole ticks are exact shifts (linear); a spike that falls between ticks arrives in parts that sum to one. The
+    delay's gradient is that of these equations. Linear, only inputs in the two neighbouring ticks contribute to
     it; gaussian, those within some σ do, so that a spike is found from afar: start wide, and let σ shrink to about
     half a tick while the delays are learnt. A delay that was pushed out of 0..max_delay gets only gradients that lead
     back into it.
