@@ -23,6 +23,7 @@ STARRED = [
     for name, fact in names.items()
     if fact.get("starred") or module == "norse.torch"
 ]
+OTHER_PARAMETERS = snn.LIFParameters(v_th=torch.tensor(2.0))
 
 
 def test_every_listed_name_is_there_and_once():
@@ -71,8 +72,8 @@ def test_table_of_the_names_at_the_top():
         ("x", lambda x, y: None, "argument y is asked for besides"),
         ("x, **kwargs", lambda x: None, "takes no further keyword arguments"),
         ("*modules, last=True", lambda *modules, last=True: None, None),
-        ("*modules", lambda modules: None, "takes no *modules"),
-        ("p=LIFParameters()", lambda p=snn.LIFParameters(v_th=torch.tensor(2.0)): None, "argument p is LIFParam"),
+        ("*modules", lambda: None, "takes no *modules"),
+        ("p=LIFParameters()", lambda p=OTHER_PARAMETERS: None, "argument p is LIFParam"),
         ("n=tensor(1)", lambda n=1: None, "argument n is 1 by default"),
     ],
 )
@@ -175,17 +176,15 @@ def argument_differences(listed: str, signature: inspect.Signature) -> Iterator[
     names = [argument.arg for argument in asked.args.args]
     defaults = dict(zip(reversed(names), reversed(asked.args.defaults), strict=False))
     only_keywords = [argument.arg for argument in asked.args.kwonlyargs]
-    defaults |= {
-        name: default
-        for name, default in zip(only_keywords, asked.args.kw_defaults, strict=True)
-        if default is not None
-    }
+    defaults |= dict(zip(only_keywords, asked.args.kw_defaults, strict=True))
     for place, name in enumerate(names):
         if place < len(positional) and positional[place].name != name:
             yield f"argument {place + 1} is {positional[place].name}, not {name}"
         elif place >= len(positional):
             yield f"argument {name} is missing"
     for name, default in defaults.items():
+        if default is None:  # a keyword that must be given
+            continue
         if name in signature.parameters:
             yield from default_differences(name, ast.unparse(default), signature.parameters[name].default)
         elif name in only_keywords:
