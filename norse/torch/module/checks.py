@@ -6,14 +6,14 @@ own business.
 """
 
 import warnings
-from functools import cache
-from typing import Any, get_type_hints
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from norse.torch.functional.threshold import METHODS
 from norse.torch.module.shapes import tick_shape
+from norse.torch.module.state_fields import StateFields
 
 
 def check_dt(module: Any, dt: Any) -> None:
@@ -118,7 +118,7 @@ def check_state(module: Any, x: Tensor, state: Any) -> None:
         ValueError: if a field is on another device than x, or its shape doesn't broadcast with one tick's output.
     """
     if module.state_type is not None:
-        _check_fields(module, "state", module.state_type, state, x.device, tick_shape(module, x))
+        check_fields(module, "state", module.state_fields, state, x.device, tick_shape(module, x))
 
 
 def check_fallback(module: Any, x: Tensor, state: Any) -> None:
@@ -142,17 +142,28 @@ def check_fallback(module: Any, x: Tensor, state: Any) -> None:
             )
 
 
-def _check_fields(
-    module: Any, path: str, expected: Any, state: Any, device: torch.device, shape: tuple[int, ...]
+def check_fields(
+    module: Any, path: str, declared: StateFields, state: Any, device: torch.device, shape: tuple[int, ...]
 ) -> None:
+    """Refuses a state, or a part of one, that is not as declared; raises as `check_state`.
+
+    Args:
+        module: the module that is given it.
+        path: what to call the state.
+        declared: its fields.
+        state: the state.
+        device: where its tensors must be.
+        shape: what their shapes must broadcast with.
+    """
+    expected = declared.state_type
     if getattr(state, "_fields", None) != expected._fields:
         raise TypeError(
             f"{_name(module)}: argument {path}: expects {expected.__name__} with fields {', '.join(expected._fields)}, "
             f"got {_description(state)}"
         )
-    for name, kind, value in zip(expected._fields, _field_types(expected), state, strict=True):
-        if hasattr(kind, "_fields"):
-            _check_fields(module, f"{path}.{name}", kind, value, device, shape)
+    for (name, _, nested), value in zip(declared.fields, state, strict=True):
+        if nested is not None:
+            check_fields(module, f"{path}.{name}", nested, value, device, shape)
             continue
         if not isinstance(value, Tensor):
             raise TypeError(
@@ -168,12 +179,6 @@ def _check_fields(
                 f"{_name(module)}: argument {path}.{name}: expects a shape that broadcasts with {list(shape)}, "
                 f"got {list(value.shape)}"
             )
-
-
-@cache
-def _field_types(expected: Any) -> tuple[Any, ...]:
-    hints = get_type_hints(expected)
-    return tuple(hints[name] for name in expected._fields)
 
 
 def _broadcastable(a: tuple[int, ...], b: tuple[int, ...]) -> bool:

@@ -1,13 +1,12 @@
 """Initial states: the membrane at rest, everything else zero."""
 
-from functools import cache
-from typing import Any, get_type_hints
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from norse.torch.functional.rest import RestsAt
 from norse.torch.module.shapes import tick_shape
+from norse.torch.module.state_fields import StateFields
 
 
 def potential(
@@ -42,7 +41,7 @@ def resting_state(module: Any, input_tensor: Tensor) -> Any:
     """The state of neurons at rest.
 
     Args:
-        module: a neuron module; of its declaration `state_type` and `scalar_rest` are used.
+        module: a neuron module with a `state_type`.
         input_tensor: its input.
 
     Returns:
@@ -51,24 +50,14 @@ def resting_state(module: Any, input_tensor: Tensor) -> Any:
     shape = tick_shape(module, input_tensor)
     rest_shape = None if module.scalar_rest else shape
 
-    def resting(state_type: Any, p: Any) -> Any:
-        return state_type(*(field(*declared, p) for declared in _fields(state_type)))
+    def resting(declared: StateFields, p: Any) -> Any:
+        return declared.state_type(*(field(*each, p) for each in declared.fields))
 
-    def field(name: str, nested: Any, parameter: str | None, p: Any) -> Any:
+    def field(name: str, parameter: str | None, nested: StateFields | None, p: Any) -> Any:
         if nested is not None:
             return resting(nested, getattr(p, name))
         if parameter is not None:
             return potential(getattr(p, parameter), input_tensor, rest_shape, requires_grad=name == "v")
         return torch.zeros(shape, dtype=input_tensor.dtype, device=input_tensor.device)
 
-    return resting(module.state_type, module.p)
-
-
-@cache
-def _fields(state_type: Any) -> tuple[tuple[str, Any, str | None], ...]:
-    """Of each field: its name, the type of a nested state or None, the parameter that it rests at or None."""
-    declared = []
-    for name, kind in get_type_hints(state_type, include_extras=True).items():
-        rests = [extra.parameter for extra in getattr(kind, "__metadata__", ()) if isinstance(extra, RestsAt)]
-        declared.append((name, kind if hasattr(kind, "_fields") else None, rests[0] if rests else None))
-    return tuple(declared)
+    return resting(module.state_fields, module.p)

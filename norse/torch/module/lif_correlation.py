@@ -12,7 +12,7 @@ from norse.torch.functional.lif_correlation import (
     LIFCorrelationState,
     lif_correlation_step,
 )
-from norse.torch.module.checks import _check_fields, check_input
+from norse.torch.module.checks import check_fields, check_input
 from norse.torch.module.initial import potential
 from norse.torch.module.neuron import Neuron
 from norse.torch.module.shapes import tick_shape
@@ -195,10 +195,10 @@ def _at_rest(module: Any, x: Tensor, output: tuple[int, ...]) -> LIFCorrelationS
 
 
 def _check_state(module: Any, x: Tensor, state: Any, output: tuple[int, ...]) -> None:
-    _check_fields(module, "state", LIFCorrelationState, state, x.device, ())  # any shape: each part has another
-    kinds = (LIFState, CorrelationSensorState, CorrelationSensorState)
-    for name, kind, part, shape in zip(state._fields, kinds, state, _shapes(x, output), strict=True):
-        _check_fields(module, f"state.{name}", kind, part, x.device, shape)
+    declared = module.state_fields
+    check_fields(module, "state", declared, state, x.device, ())  # any shape: each part has another
+    for (name, _, nested), part, shape in zip(declared.fields, state, _shapes(x, output), strict=True):
+        check_fields(module, f"state.{name}", nested, part, x.device, shape)
 
 
 def _starting_state(module: Any, x: Tensor, state: Any) -> LIFCorrelationState:

@@ -9,6 +9,7 @@ from torch import Tensor
 from norse.torch.module.checks import check_dt, check_fallback, check_input, check_parameters, check_state
 from norse.torch.module.initial import resting_state
 from norse.torch.module.parameters import HoldsParameters
+from norse.torch.module.state_fields import state_fields
 
 Activation = Callable[..., tuple[Tensor, Any]]
 StateFallback = Callable[[Tensor], Any]
@@ -46,6 +47,7 @@ class Neuron(HoldsParameters):
         check_dt(self, dt)
         if self.state_type is not None:
             check_parameters(self, p, dt)
+            self.state_fields = state_fields(self.state_type)
         self.activation = activation
         self.activation_sparse = activation_sparse
         self.state_fallback = state_fallback
