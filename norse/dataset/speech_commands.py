@@ -40,6 +40,7 @@ class SpikingSpeechCommandsDataset(RecordedSpikes):
         self,
         root: str | os.PathLike[str],
         dt: float = 0.001,
+        *,
         split: Literal["train", "valid", "test"] = "train",
         seq_length: int | None = None,
     ) -> None:

@@ -39,6 +39,6 @@ class SpikingHeidelbergDigitsDataset(RecordedSpikes):
     """
 
     def __init__(
-        self, root: str | os.PathLike[str], dt: float = 0.001, train: bool = True, seq_length: int | None = None
+        self, root: str | os.PathLike[str], dt: float = 0.001, *, train: bool = True, seq_length: int | None = None
     ) -> None:
         super().__init__(lambda tonic: tonic.SHD(save_to=os.fspath(root), train=train), CHANNELS, dt, seq_length)

@@ -74,7 +74,7 @@ def plot_heatmap_3d(spikes: Tensor, show_colorbar: bool = False, **kwargs: Any) 
     plt = _pyplot("plot_heatmap_3d")
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
-    from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+    from mpl_toolkits.mplot3d.art3d import Poly3DCollection  # type: ignore[import-untyped]
 
     axes = plt.gcf().add_subplot(projection="3d")
     colours = ScalarMappable(Normalize(*_range(values)), kwargs.pop("cmap", None))
@@ -235,7 +235,7 @@ def plot_spikes_2d(spikes: Tensor, axes: "Axes | None" = None, **kwargs: Any) ->
         'binary'
     """
     axes = plot_heatmap_2d(spikes, _axes("plot_spikes_2d", axes), **{"cmap": "binary", **kwargs})
-    axes.yaxis.get_major_locator().set_params(integer=True)  # neurons are counted
+    axes.locator_params(axis="y", integer=True)  # neurons are counted
     return axes
 
 
@@ -285,7 +285,7 @@ def plot_izhikevich(
     for name, value in (("time_print", time_print), ("timestep_print", timestep_print)):
         if not value > 0:
             raise ValueError(f"plot_izhikevich: argument {name}: expects a time in ms above 0, got {value}")
-    axes = _axes("plot_izhikevich", None)
+    axes: Axes = _axes("plot_izhikevich", None)
     p, state = behavior.p, behavior.s
     dt = timestep_print / float(p.tau_inv)
     times = torch.arange(round(time_print / timestep_print)) * timestep_print
@@ -331,8 +331,8 @@ def _dense(data: Tensor) -> Tensor:
 def _recorded(states: Any, name: str) -> Tensor:
     """A field of the states of all ticks, [T, neurons]."""
     ticks = states if isinstance(states, list) else [states]
-    values = [getattr(state, name, None) for state in ticks]
-    if not all(isinstance(value, Tensor) for value in values):
+    values = [value for state in ticks if isinstance(value := getattr(state, name, None), Tensor)]
+    if len(values) < len(ticks):
         fields = ", ".join(getattr(ticks[0], "_fields", ())) or "none"
         raise ValueError(f"plot_neuron_states: argument variables: expects fields of the states ({fields}), got {name}")
     dense = [_dense(value) for value in values]
