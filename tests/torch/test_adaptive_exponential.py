@@ -148,18 +148,17 @@ class TestEquations:
 
     def test_the_current_encoders_spike_reset_and_adapt(self):
         x, v, a = (np.array(values) for values in ([4.0, 11.0, -3.0], [0.5, 0.5, 0.9], [0.3, -0.2, 0.1]))
-        onset = 0.5 * np.exp((v - 1) / 0.5)
-        v_ex = v + 0.1 * (-v + onset + x)
-        v_adex = v + 0.1 * (-v + onset + x - a)
+        potentials = {"v_leak": torch.tensor(0.125), "v_reset": torch.tensor(-0.25)}
+        toward = 0.125 - v + 0.5 * np.exp((v - 1) / 0.5) + x
         z = np.array([0.0, 1.0, 0.0])
-        ours = lif_ex_current_encoder(torch.tensor(x), torch.tensor(v), float64(LIFExParameters()))
+        ours = lif_ex_current_encoder(torch.tensor(x), torch.tensor(v), float64(LIFExParameters(**potentials)))
         np.testing.assert_allclose(ours[0], z)
-        np.testing.assert_allclose(ours[1], np.where(z, 0.0, v_ex), rtol=1e-12, atol=1e-15)
-        ours = lif_adex_current_encoder(*map(torch.tensor, (x, v, a)), float64(LIFAdExParameters()))
-        after = np.where(z, 0.0, v_adex)
+        np.testing.assert_allclose(ours[1], np.where(z, -0.25, v + 0.1 * toward), rtol=1e-12)
+        ours = lif_adex_current_encoder(*map(torch.tensor, (x, v, a)), float64(LIFAdExParameters(**potentials)))
+        after = np.where(z, -0.25, v + 0.1 * (toward - a))
         np.testing.assert_allclose(ours[0], z)
-        np.testing.assert_allclose(ours[1], after, rtol=1e-12, atol=1e-15)
-        np.testing.assert_allclose(ours[2], 2 * (4 * after - a) + 0.02 * z, rtol=1e-6)  # 0.02 is a float32
+        np.testing.assert_allclose(ours[1], after, rtol=1e-12)
+        np.testing.assert_allclose(ours[2], 2 * (4 * (after - 0.125) - a) + 0.02 * z, rtol=1e-6)  # 0.02 is a float32
 
     @pytest.mark.parametrize(
         ("parameters", "expected"),
