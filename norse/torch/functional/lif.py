@@ -10,6 +10,7 @@ from norse.torch.functional.lift import over_time
 from norse.torch.functional.recurrent import recurrent_step
 from norse.torch.functional.reset import DetachedReset, ResetMethod, reset_value
 from norse.torch.functional.rest import RestsAt
+from norse.torch.functional.sparse import to_dense
 from norse.torch.functional.surrogate import Alpha
 from norse.torch.functional.threshold import threshold
 from norse.torch.utils.pytree import StateTuple
@@ -121,6 +122,36 @@ def lif_feed_forward_step(
     return z, LIFFeedForwardState(v=p.reset_method(z, u, p.v_reset, p.v_th), i=i)
 
 
+def lif_feed_forward_step_sparse(
+    input_tensor: Tensor,
+    state: LIFFeedForwardState,
+    p: LIFParameters = LIF_DEFAULTS,
+    dt: float = 0.001,
+) -> tuple[Tensor, LIFFeedForwardState]:
+    """`lif_feed_forward_step` of sparse input, with sparse spikes.
+
+    z has the gradients of the dense step, also where it is 0 and not stored: use `z.to_dense(masked_grad=False)`
+    (torch's `z.to_dense()` drops those).
+
+    Args:
+        input_tensor: x, the synapse's jump in this tick, sparse COO, [B, N] or any shape.
+        state: (v, i), broadcastable with x.
+        p: parameters.
+        dt: time step, in the unit of the time constants (s by default).
+
+    Returns:
+        Spikes in the shape of x, sparse COO, and the new state.
+
+    Example:
+        >>> state = LIFFeedForwardState(v=torch.zeros(3), i=torch.zeros(3))
+        >>> z, state = lif_feed_forward_step_sparse(torch.tensor([0.0, 0.0, 11.0]).to_sparse(), state)
+        >>> z.is_sparse, z.indices()
+        (True, tensor([[2]]))
+    """
+    z, state = lif_feed_forward_step(to_dense(input_tensor), state, p, dt)
+    return z.to_sparse(), state
+
+
 def lif_step(
     input_spikes: Tensor,
     state: LIFState,
@@ -160,6 +191,43 @@ def lif_step(
         p._replace(reset_method=DetachedReset(p.reset_method)),
         dt,
     )
+
+
+def lif_step_sparse(
+    input_spikes: Tensor,
+    state: LIFState,
+    input_weights: Tensor,
+    recurrent_weights: Tensor,
+    p: LIFParameters = LIF_DEFAULTS,
+    dt: float = 0.001,
+) -> tuple[Tensor, LIFState]:
+    """`lif_step` of sparse input, with sparse spikes: W_in x and W_rec z cost as much as there are spikes.
+
+    z has the gradients of the dense step, also where it is 0 and not stored: use `z.to_dense(masked_grad=False)`
+    (torch's `z.to_dense()` drops those).
+
+    Args:
+        input_spikes: x, [B, input], sparse COO.
+        state: (z, v, i), each [B, hidden]; z, the last tick's spikes, sparse COO or not.
+        input_weights: W_in, [hidden, input].
+        recurrent_weights: W_rec, [hidden, hidden].
+        p: parameters.
+        dt: time step, in the unit of the time constants (s by default).
+
+    Returns:
+        Spikes [B, hidden], sparse COO, and the new state with them.
+
+    Example:
+        >>> state = LIFState(*torch.zeros(3, 1, 2))
+        >>> x = torch.tensor([[0.0, 0.0, 11.0]]).to_sparse()
+        >>> z, state = lif_step_sparse(x, state, torch.tensor([[1.0, 1.0, 0.5], [1.0, 1.0, 1.0]]), torch.ones(2, 2))
+        >>> z.indices(), state.z is z
+        (tensor([[0],
+                [1]]), True)
+    """
+    z, state = lif_step(input_spikes, state, input_weights, recurrent_weights, p, dt)
+    z = z.to_sparse()
+    return z, state._replace(z=z)
 
 
 def lif_step_integral(

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from norse.torch.functional.sparse import stack, unbind
+
 Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
 
 
@@ -27,12 +29,12 @@ def over_time(step: Step, input_tensor: Tensor, state: Any, record_states: bool 
         return _over_no_time(step, input_tensor, state, record_states)
     outputs: list[Tensor] = []
     states: list[Any] = []
-    for x in input_tensor.unbind(0):
+    for x in unbind(input_tensor):
         z, state = step(x, state)
         outputs.append(z)
         if record_states:
             states.append(state)
-    return torch.stack(outputs), stack_states(states) if record_states else state
+    return stack(outputs), stack_states(states) if record_states else state
 
 
 def _over_no_time(step: Step, input_tensor: Tensor, state: Any, record_states: bool) -> tuple[Tensor, Any]:
@@ -53,7 +55,8 @@ def stack_states(states: Sequence[Any], length: int | None = None) -> Any:
     """
     first = states[0]
     if isinstance(first, Tensor):
-        return torch.stack(tuple(states))[:length]
+        stacked = stack(states)
+        return stacked if length is None else stacked.narrow(0, 0, length)
     if isinstance(first, tuple | list):
         fields = [stack_states(field, length) for field in zip(*states, strict=True)]
         return type(first)(*fields) if hasattr(first, "_fields") else type(first)(fields)

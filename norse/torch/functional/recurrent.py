@@ -4,14 +4,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from torch import Tensor
-from torch.nn.functional import linear
+
+from norse.torch.functional.sparse import linear_of
 
 RecurrentState = TypeVar("RecurrentState", bound=tuple[Any, ...])
 
 
 def recurrent_current(input_tensor: Tensor, z: Tensor, input_weights: Tensor, recurrent_weights: Tensor) -> Tensor:
     """W_in x + W_rec z, for x [B, input], z [B, hidden], W_in [hidden, input], W_rec [hidden, hidden]: [B, hidden]."""
-    return linear(input_tensor, input_weights) + linear(z, recurrent_weights)
+    return linear_of(input_tensor, input_weights) + linear_of(z, recurrent_weights)
 
 
 def recurrent_step(
