@@ -164,9 +164,14 @@ def assert_same(ours: Any, theirs: Any, exact: bool = True) -> None:
 
 
 def all_learnt(p: Any, dtype: torch.dtype = torch.float32) -> Any:
-    """The parameters with every tensor but the surrogate's sharpness as an nn.Parameter, nested ones too."""
+    """The parameters with every number but the surrogate's sharpness as an nn.Parameter, nested ones too.
+
+    Of a spiking behaviour, its parameters; the state that it starts from stays as it is.
+    """
     if hasattr(p, "_fields"):
-        return p._replace(**{name: all_learnt(getattr(p, name), dtype) for name in p._fields if name != "alpha"})
-    if isinstance(p, Tensor) and p.is_floating_point():
-        return torch.nn.Parameter(p.detach().to(dtype).clone())
+        return p._replace(
+            **{name: all_learnt(getattr(p, name), dtype) for name in p._fields if name not in ("alpha", "s")}
+        )
+    if isinstance(p, float | int | Tensor):
+        return torch.nn.Parameter(torch.as_tensor(p).detach().to(dtype).clone())
     return p
