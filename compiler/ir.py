@@ -4,6 +4,7 @@ Every node describes one tick. Nothing crosses a tick but a `Register`: read, it
 tick ago, or its `initial` value at the first tick. Read registers as sources and the nodes are in topological order.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Union
@@ -120,6 +121,12 @@ class Graph:
 
     def with_types(self, types: Mapping[str, Type]) -> "Graph":
         return replace(self, types=dict(types))
+
+    def draw(self, path: str | os.PathLike[str]) -> None:
+        """Draws the graph as .svg, .png, .pdf or .dot, with pydot and Graphviz; dashed edges lead to the next tick."""
+        from norse.compiler.draw import draw
+
+        draw(self, path)
 
     def to_networkx(self) -> networkx.MultiDiGraph:
         """The graph for networkx: a vertex a value, with its `node` and `type`; an edge a use. The edge that closes a

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from norse.compiler.eager import SWITCH
 from norse.compiler.errors import CompileError, InputError, Unsupported
 from norse.compiler.explain import explain, generated_code, noted
 from norse.compiler.facts import Facts
@@ -111,6 +112,8 @@ class CompiledModule(nn.Module):
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """The model's forward, compiled."""
+        if SWITCH.get():  # `with norse.eager():`, or NORSE_EAGER
+            return self.model(*args, **kwargs)
         if torch._C._functorch.maybe_current_level() is not None:  # vmap and grad transform eager's operations
             return self.model(*args, **kwargs)
         variants: list[tuple[Any, Facts, Variant]] = self.__dict__["_variants"]
@@ -215,16 +218,20 @@ class CompiledModule(nn.Module):
     @property
     def code(self) -> str:
         """The generated text of every kernel that was built so far."""
-        return generated_code(self._traced().steps)
+        variant = self._traced()
+        return generated_code(variant.trace, variant.steps)  # type: ignore[arg-type]
 
     def explain(self) -> str:
-        """Per layer: one native loop, all ticks at once, tick by tick or eager, and why."""
+        """Per layer, or line of the user's code: one native loop, all ticks at once, tick by tick or eager, and why."""
         variant = self._called()
         if variant.trace is None or variant.ticks is None:
             return f"The whole model runs eagerly: {variant.reason}"
-        return explain(variant.trace, variant.ticks, variant.steps)
+        modules, exact = dict(self.model.named_modules()), self.__dict__["_options"].exact
+        return explain(variant.trace, variant.ticks, variant.steps, modules, exact)
 
     def _called(self) -> Variant:
+        if self.__dict__["_last"] is None and SWITCH.get():
+            raise CompileError("every model runs eagerly now (NORSE_EAGER or norse.eager()), so this one too")
         if self.__dict__["_last"] is None:
             raise CompileError("the model compiles at its first call: call it once before asking what became of it")
         return self.__dict__["_last"]  # type: ignore[no-any-return]

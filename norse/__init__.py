@@ -4,21 +4,24 @@
 and back.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from norse.compiler.eager import eager as eager
+    from norse.debugging import compare as compare
     from norse.verbs import compile as compile
     from norse.verbs import from_nir as from_nir
     from norse.verbs import to_nir as to_nir
 
 __version__ = "2.0.0.dev0"
-__all__ = ["compile", "from_nir", "to_nir"]
+__all__ = ["compare", "compile", "eager", "from_nir", "to_nir"]
+
+_HOME = {"compare": "norse.debugging", "eager": "norse.compiler.eager"}
 
 
 def __getattr__(name: str) -> Any:
     """The verbs are imported when they're asked for: `import norse.torch` needs neither compiler nor backends."""
     if name in __all__:
-        from norse import verbs
-
-        return getattr(verbs, name)
+        return getattr(import_module(_HOME.get(name, "norse.verbs")), name)
     raise AttributeError(f"module 'norse' has no attribute {name!r}")

@@ -71,9 +71,10 @@ def compile(
         >>> z.shape
         torch.Size([100, 8, 5])
         >>> print(compiled.explain())
-        0  Linear        torch, all ticks at once
-        1  LIF           one native loop over T
-        2  LIFRecurrent  one native loop over T, its input synapse all ticks at once
+        0  Linear        torch, all ticks at once: no tick of it needs another
+        1  LIF           one native loop over T: 13 operations fused
+        2  LIFRecurrent  one native loop over T, its input synapse all ticks at once: 15 operations fused, with its \
+recurrent synapse
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"norse.compile: argument model: expects a torch.nn.Module, got {type(model).__name__}")

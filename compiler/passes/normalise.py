@@ -39,7 +39,7 @@ def _normalised(node: Node) -> Node:
 
 
 def _as(node: Node, op: str, inputs: tuple[Operand, ...]) -> Node:
-    kept = {"_over_time": True} if node.attrs.get("_over_time") else {}
+    kept = {key: node.attrs[key] for key in ("_over_time", "_line") if node.attrs.get(key)}
     return Node(op, node.outputs, inputs, kept, node.module, node.tick)
 
 
