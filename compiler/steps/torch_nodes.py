@@ -88,7 +88,7 @@ class TorchStep:
         check_layer_input(layer, node.attrs["_path"], first_tick(x) if node.attrs["_over_time"] else x)
         if not node.attrs["_over_time"]:
             return layer(x)
-        if self._exact or not row.per_sample(layer) or x.shape[0] == 0:
+        if self._exact or not row.per_sample(layer, x.ndim - 1) or x.shape[0] == 0:
             return _tick_by_tick(layer, x)
         if row.keeps_leading or (row.sample_rank is not None and x.ndim == row.sample_rank + 1):
             return layer(x)
