@@ -317,3 +317,46 @@ def test_subtracting_the_threshold_works_for_every_model(form):
     if "Ex" not in form.name:  # whose onset depends on the threshold
         torch.testing.assert_close(membrane(state), membrane(silent) - 0.75)
     assert all(leaf.isfinite().all() for leaf in tensors(state))
+
+
+# ---- the surrogate in every model ------------------------------------------------------------------------------------
+
+SURROGATES = {
+    "super": lambda d, a: 1 / (a * d.abs() + 1) ** 2,
+    "tanh": lambda d, a: 1 / torch.cosh(a * d) ** 2,
+    "triangle": lambda d, a: a * (1 - d.abs()).clamp(min=0),
+    "circ": lambda d, a: a**3 / (a**2 + d**2) ** 1.5,
+    "heavi_erfc": lambda d, a: 2 / math.sqrt(math.pi) * torch.exp(-((a * d) ** 2)),
+}
+CELLS_OF_THE_FAMILY = [form for form in LIF_FAMILY if not form.over_time]
+
+
+def near_threshold(state: Any, v: Tensor) -> Any:
+    """A state of zeros but for the membrane, and for LSNN's threshold at 1."""
+    values = {"v": v, "b": torch.ones_like(v)}
+    return type(state)(
+        *(
+            near_threshold(field, v) if hasattr(field, "_fields") else values.get(name, torch.zeros_like(field))
+            for name, field in zip(state._fields, state, strict=True)
+        )
+    )
+
+
+@pytest.mark.parametrize("method", SURROGATES)
+@pytest.mark.parametrize("form", CELLS_OF_THE_FAMILY, ids=str)
+def test_the_derivative_of_every_models_spike_is_the_chosen_surrogates(form, method):
+    """dz/dv = σ'(u - v_th) du/dv; where a reset does nothing, v' = u."""
+    changes = {"method": method, "alpha": 1.75, "reset_method": lambda z, v, reset, th: v}
+    p = parameters_with(form.model.parameters(), **changes, v_th=torch.tensor(1.0), v_thresh=torch.tensor(1.0))
+    module = form.make(p, torch.float64)
+    if hasattr(module, "g_coupling"):
+        with torch.no_grad():
+            module.g_coupling.zero_()
+    v = torch.linspace(0.4, 1.9, 2 * 4, dtype=torch.float64).reshape(2, 4).requires_grad_()
+    state = near_threshold(form.state(module, dtype=torch.float64), v)
+    z, new = module(torch.zeros(2, form.features, dtype=torch.float64), state)
+    u = membrane(new)
+    assert 0 < z.sum() < 8
+    (slope,) = torch.autograd.grad(z.sum(), v, retain_graph=True)
+    (through,) = torch.autograd.grad(u.sum(), v)
+    torch.testing.assert_close(slope, SURROGATES[method](u - 1, 1.75) * through)

@@ -30,6 +30,47 @@ def test_the_backward_is_the_published_derivative(method, alpha):
     np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-12)
 
 
+def test_every_method_has_a_derivative_here():
+    assert set(METHODS) == {*DERIVATIVES, "heaviside"}
+
+
+@pytest.mark.parametrize(
+    ("function", "method", "default"),
+    [
+        (snn.super_fn, "super", 100.0),
+        (snn.triangle_fn, "triangle", 0.3),
+        (snn.heavi_tanh_fn, "tanh", None),
+        (snn.heavi_circ_fn, "circ", None),
+        (snn.heavi_erfc_fn, "heavi_erfc", None),
+    ],
+)
+def test_the_functions_have_the_derivatives_of_their_methods(function, method, default):
+    for alpha in (2.5, default):
+        if alpha is None:
+            continue
+        x = torch.linspace(-1.5, 1.5, 31, dtype=torch.float64, requires_grad=True)
+        z = function(x) if alpha == default else function(x, alpha)
+        z.sum().backward()
+        assert torch.equal(z, (x > 0).double())
+        np.testing.assert_allclose(x.grad.numpy(), DERIVATIVES[method](x.detach().numpy(), alpha), rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", DERIVATIVES)
+def test_the_sign_has_twice_the_derivative(method):
+    x = torch.linspace(-1.5, 1.5, 31, dtype=torch.float64, requires_grad=True)
+    sign(x, method, 2.5).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * DERIVATIVES[method](x.detach().numpy(), 2.5), rtol=1e-12)
+
+
+@pytest.mark.parametrize("method", DERIVATIVES)
+def test_each_neuron_may_have_a_sharpness_of_its_own(method):
+    x = torch.full((2, 3), 0.2, dtype=torch.float64, requires_grad=True)
+    alpha = torch.tensor([0.5, 2.0, 9.0], dtype=torch.float64)
+    threshold(x, method, alpha).sum().backward()
+    expected = [DERIVATIVES[method](np.float64(0.2), a) for a in (0.5, 2.0, 9.0)]
+    np.testing.assert_allclose(x.grad.numpy(), [expected, expected], rtol=1e-12)
+
+
 @settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6, width=32), max_size=8), st.sampled_from(sorted(METHODS)))
 def test_the_forward_is_one_above_zero_and_zero_elsewhere(values, method):
@@ -39,7 +80,9 @@ def test_the_forward_is_one_above_zero_and_zero_elsewhere(values, method):
 
 
 def test_the_heaviside_has_no_gradient():
-    assert not snn.heaviside(torch.ones(3, requires_grad=True)).requires_grad
+    x = torch.ones(3, requires_grad=True)
+    assert not snn.heaviside(x).requires_grad
+    assert not threshold(x, "heaviside", 100.0).requires_grad
 
 
 def test_an_unknown_method_is_refused_and_the_known_ones_are_listed():
