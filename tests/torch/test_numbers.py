@@ -64,6 +64,18 @@ def test_double_precision_is_double_throughout(form):
     assert 0 < max(changes) < 1e-9
 
 
+@pytest.mark.parametrize("form", FORMS if torch.cuda.is_available() else (), ids=str)
+def test_on_cuda_a_module_does_what_it_does_on_the_cpu(form):
+    module, x = form.make(dtype=torch.float64), form.input(5, 2, dtype=torch.float64)
+    outputs, state = module(x)
+    there, there_state = copy.deepcopy(module).to("cuda")(x.cuda())
+    assert {leaf.device.type for leaf in tensors((there, there_state))} == {"cuda"}
+    assert_same((there.cpu(), there_state.cpu()), (outputs, state), exact=False)
+    assert {leaf.device.type for leaf in tensors(module.to("cuda").p)} <= {"cuda"}
+    for dtype in (torch.float16, torch.bfloat16):
+        assert {leaf.dtype for leaf in tensors(module.to(dtype)(x.to("cuda", dtype)))} == {dtype}
+
+
 # ---- torch.func ------------------------------------------------------------------------------------------------------
 
 
