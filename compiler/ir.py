@@ -7,6 +7,7 @@ tick ago, or its `initial` value at the first tick. Read registers as sources an
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import EllipsisType
 from typing import Any, Union
 
 import networkx
@@ -48,8 +49,11 @@ class Ref:
         return f"%{self.name}"
 
 
-# A node's operand: a value, or a constant of the trace (number, string, dtype, None, or a tuple of operands).
-Operand = Union[Ref, int, float, bool, str, None, torch.dtype, tuple["Operand", ...]]  # noqa: UP007
+# A node's operand: a value, or a constant of the trace (number, string, dtype, None, part of an index, or a tuple of
+# operands).
+Operand = Union[  # noqa: UP007
+    Ref, int, float, bool, str, None, torch.dtype, slice, EllipsisType, tuple["Operand", ...]
+]
 
 
 @dataclass(frozen=True, slots=True)

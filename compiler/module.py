@@ -35,6 +35,16 @@ class Variant:
     steps: list[Runs] = field(default_factory=list)
     reason: str = ""
 
+    def fits(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether the call has the sizes that the trace holds for: those that a user's Python read as numbers."""
+        if self.trace is None or not self.trace.sizes:
+            return True
+        shapes = [leaf.shape for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        return all(
+            (shapes[index] if dimension is None else shapes[index][dimension]) == size
+            for index, dimension, size in self.trace.sizes
+        )
+
     def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self.trace is None:
             return model(*args, **kwargs)
@@ -120,7 +130,7 @@ class CompiledModule(nn.Module):
         facts = Facts()
         key = facts.keep(lambda facts: call_key(args, kwargs, facts))
         for known, _, variant in variants[::-1]:
-            if known == key and variant.guard.holds():
+            if known == key and variant.fits(args, kwargs) and variant.guard.holds():
                 self.__dict__["_last"] = variant
                 return variant.run(self.model, args, kwargs)
         self.__dict__["_last"] = variant = self._compiled(args, kwargs)

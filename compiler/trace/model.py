@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes
@@ -21,6 +21,7 @@ from norse.compiler.ir import Graph, Node, Operand, Ref, Type
 from norse.compiler.layers import LAYERS, check_layer_input
 from norse.compiler.passes.name_axes import name_axes
 from norse.compiler.passes.normalise import normalise
+from norse.compiler.trace.loops import roll
 from norse.compiler.trace.neuron import (
     OVER_TIME,
     arguments_leaf,
@@ -38,7 +39,7 @@ from norse.compiler.trace.recorder import (
     raw_graph,
     recorded_are_tensors,
 )
-from norse.compiler.trace.step import TRACING, followed
+from norse.compiler.trace.step import TRACING, Step, followed
 from norse.compiler.trace.unchanged import unchanged_modules
 from norse.torch.module.stateful import is_stateful
 
@@ -58,6 +59,7 @@ class Trace:
     outputs: Any  # the model's result with a Ref at each tensor
     eager: dict[str, str]  # module path -> reason
     followed: tuple[str, ...]  # modules whose forward was run through while tracing
+    sizes: tuple[tuple[int, int | None, Any], ...] = ()  # argument, dimension (None: all) and size that it holds for
 
 
 def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], exact: bool = False) -> Trace:
@@ -83,10 +85,17 @@ def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
     types = {
         name: Type(fake.dtype, tuple(fake.shape)) for name, fake in fakes.items() if isinstance(fake, torch.Tensor)
     }
-    graph = replace(raw_graph(recorder, ()), outputs=outputs, types=types)
-    graph = name_axes(normalise(graph))
-    refs = [Ref(leaf.node.name) if is_recorded(leaf) else leaf for leaf in flat]
-    return Trace(graph, pytree.tree_unflatten(refs, result_structure), recorder.eager, tuple(recorder.followed))
+    graph = normalise(replace(raw_graph(recorder, ()), outputs=outputs, types=types))
+    rolled = roll(graph, must=bool(recorder.sizes))
+    names_now = [rolled.outputs.get(leaf.node.name, leaf.node.name) if is_recorded(leaf) else "" for leaf in flat]
+    refs = [Ref(name) if name else leaf for name, leaf in zip(names_now, flat, strict=True)]
+    return Trace(
+        name_axes(rolled.graph),
+        pytree.tree_unflatten(refs, result_structure),
+        recorder.eager,
+        tuple(recorder.followed),
+        recorder.sizes_of(rolled.graph.inputs),
+    )
 
 
 def _argument_names(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
@@ -108,6 +117,8 @@ class _ModelRecorder(Recorder):
         self.module = ""  # the path of the module that is being followed
         self.lifted = False  # inside a Lift: values are those of one tick, for all ticks
         self.forgets = False  # inside a module that keeps no state from tick to tick
+        self.sizes: set[tuple[str, int | None]] = set()  # read as numbers: of which input, and which dimension
+        self._steps: dict[Any, tuple[Step, tuple[Any, ...]]] = {}  # a loop of a user calls a neuron again and again
 
     @contextmanager
     def intercepting(self) -> Iterator[None]:
@@ -128,6 +139,22 @@ class _ModelRecorder(Recorder):
                 yield
         finally:
             nn.Module.__call__ = original  # type: ignore[method-assign]
+
+    # ---- sizes -----------------------------------------------------------------------------------
+
+    def reads_size(self, node: fx.Node, dim: int | None) -> None:
+        """The trace holds for this size alone. Of a value that is no input, for these sizes of all inputs."""
+        if node.op == "placeholder" and not self.lifted:
+            self.sizes.add((node.name, dim))
+        else:
+            self.sizes |= {(n.name, None) for n in self.graph.nodes if n.op == "placeholder"}
+
+    def sizes_of(self, inputs: tuple[str, ...]) -> tuple[tuple[int, int | None, Any], ...]:
+        fakes = {node.name: node.meta["fake"] for node in self.graph.nodes if node.op == "placeholder"}
+        return tuple(
+            (inputs.index(name), dim, fakes[name].shape if dim is None else fakes[name].shape[dim])
+            for name, dim in sorted(self.sizes, key=repr)
+        )
 
     # ---- modules ---------------------------------------------------------------------------------
 
@@ -209,9 +236,7 @@ class _ModelRecorder(Recorder):
             "initial_state", (operand(x), *leaves), start_attrs, tuple(given), wishes=_field_names(first)
         )
         tick = first_tick(x.fake) if own_time else x.fake
-        step, arguments = trace_neuron(module, tick, first)
-        with _disable_current_modes():  # it computes with real numbers
-            check_step(step, module.activation, arguments)
+        step, arguments = self._checked_step(module, path, tick, first)
         inputs: list[Operand] = []
         for argument, leaf in step.inputs:
             if argument == 0:
@@ -234,6 +259,20 @@ class _ModelRecorder(Recorder):
         if own_time and not getattr(module, "record_states", False):
             states = [self._last(leaf) for leaf in states]
         return z, pytree.tree_unflatten(states, structure)
+
+    def _checked_step(self, module: Any, path: str, tick: Any, state: Any) -> tuple[Step, tuple[Any, ...]]:
+        """The neuron's traced step: of calls that do the same, such as those of a user's loop, one and the same."""
+        leaves, structure = pytree.tree_flatten((tick, state))
+        key = (path, structure, *((leaf.dtype, leaf.shape) for leaf in leaves))
+        if key not in self._steps:
+            step, arguments = trace_neuron(module, tick, state)
+            same = (known for (where, *_), (known, _) in self._steps.items() if where == path and known.equals(step))
+            known = next(same, None)
+            if known is None:
+                with _disable_current_modes():  # it computes with real numbers
+                    check_step(step, module.activation, arguments)
+            self._steps[key] = known or step, arguments
+        return self._steps[key]
 
     def _lift(self, module: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A lifted module is its own tick, and its values are those of all ticks."""

@@ -18,6 +18,7 @@ from norse.compiler.ir import Graph, Node, Operand, Ref
 
 # What is fixed by the guard, so that reading it gives a constant of the trace.
 _CONSTANT_ATTRIBUTES = frozenset({"dtype", "device", "ndim", "layout", "is_sparse", "is_cuda"})
+_SIZE_ATTRIBUTES = frozenset({"shape", "numel", "nelement"})
 _CONSTANT_METHODS = frozenset({"dim", "ndimension", "is_floating_point", "is_complex"})
 _IN_PLACE = frozenset(
     getattr(operator, name) for name in dir(operator) if name[0] == "i" and hasattr(operator, name[1:])
@@ -39,26 +40,29 @@ class Recorded(fx.Proxy):
         if isinstance(fake, torch.Tensor):
             if name in _CONSTANT_ATTRIBUTES or name in _CONSTANT_METHODS:
                 return getattr(fake, name)
+            if name in _SIZE_ATTRIBUTES:
+                self.tracer.reads_size(self.node, None)  # type: ignore[attr-defined]
+                return getattr(fake, name)
             if not hasattr(torch.Tensor, name):
                 raise AttributeError(f"'Tensor' object has no attribute {name!r}")
         return super().__getattr__(name)
 
     def __iter__(self) -> Iterator[Any]:
-        if isinstance(self.fake, tuple | list):
-            return iter([operator.getitem(self, index) for index in range(len(self.fake))])  # type: ignore[call-overload]
-        raise Unsupported("it iterates over a tensor (for a loop over time: let layers or Lift do it)")
+        return iter([operator.getitem(self, index) for index in range(len(self))])  # type: ignore[call-overload]
 
     def __len__(self) -> int:
-        if isinstance(self.fake, tuple | list) and not isinstance(self.fake, torch.Size):
+        if isinstance(self.fake, tuple | list):
             return len(self.fake)
-        raise Unsupported("it asks for the length of a tensor")
+        return int(self.size(0))
+
+    def size(self, dim: int | None = None) -> Any:
+        self.tracer.reads_size(self.node, dim)  # type: ignore[attr-defined]
+        return self.fake.size() if dim is None else self.fake.size(dim)
 
     def __bool__(self) -> bool:
         raise Unsupported("its control flow depends on the value of a tensor")
 
     def item(self) -> Any:
-        if not isinstance(self.fake, torch.Tensor):
-            raise Unsupported("it needs a size as a Python number (for a loop over time: let layers or Lift do it)")
         raise Unsupported("it makes a Python number of the value of a tensor")
 
     __int__ = __float__ = __index__ = tolist = item
@@ -109,6 +113,10 @@ class Recorder(fx.proxy.GraphAppendingTracer):
             proxy.node.meta["fake"] = self.fake_call(kind, target, args, kwargs or {})
             proxy.node.meta["line"] = _users_line()
         return proxy
+
+    def reads_size(self, node: fx.Node, dim: int | None) -> None:
+        """A size is asked for (None: all of them), which becomes the Python number that it is in this call."""
+        raise Unsupported("it needs a size as a Python number")
 
     def check_settings(self) -> None:
         """A graph has no notion of `with torch.no_grad()` around a part of it."""
@@ -211,7 +219,9 @@ def operand(value: Any) -> Operand:
         return Ref(value.node.name)
     if isinstance(value, list | tuple):
         return tuple(operand(part) for part in value)
-    if value is None or isinstance(value, bool | int | float | str | torch.dtype):
+    if value is None or value is Ellipsis or isinstance(value, bool | int | float | str | torch.dtype):
+        return value
+    if isinstance(value, slice) and not any(isinstance(x, fx.Node) for x in (value.start, value.stop, value.step)):
         return value
     raise Unsupported(f"it passes a {type(value).__name__} to a torch function")
 

@@ -40,6 +40,19 @@ class Step:
     graph: Graph
     inputs: tuple[tuple[int, int], ...]
 
+    def equals(self, other: "Step") -> bool:
+        """Whether both compute the same, by the same functions."""
+        return self.inputs == other.inputs and _operations(self.graph) == _operations(other.graph)
+
+
+def _operations(graph: Graph) -> list[Any]:
+    found: list[Any] = [graph.inputs, graph.outputs]
+    for node in graph.nodes:
+        attrs = {key: value for key, value in node.attrs.items() if not isinstance(value, Graph) and key != "_apply"}
+        found += [node.op, node.outputs, node.inputs, sorted(attrs.items(), key=lambda item: item[0])]
+        found += [_operations(value) for value in node.attrs.values() if isinstance(value, Graph)]
+    return found
+
 
 def trace_step(activation: Callable[..., Any], arguments: tuple[Any, ...], state_argument: int = 1) -> Step:
     """The graph of `activation(*arguments)`, in the user's own calls (not yet normalised)."""

@@ -1,0 +1,474 @@
+"""Rolls a user's loop over time, traced tick by tick, into the one tick that it repeats.
+
+`for t in range(x.shape[0]): z, s = self.lif(self.fc(x[t]), s); out.append(z)` is traced at the T of the call, so what
+is recorded is right whatever Python did: T copies of the loop's body. Rolling finds them by what they compute, not by
+where they stand: the T calls of a neuron are one node if each of their operands is one node too, or the same at every
+tick, or the tick of a sequence (`x[t]`), or the neuron's own state of the tick before. Where the copies differ, there
+is no such node, and the reason is told.
+
+What is rolled has the form that a lifted module has: `enter` takes a sequence to its ticks, `leave` back, and `last` is
+what the loop leaves behind. A trace of other T is another trace: nothing here holds for more than one.
+"""
+
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from norse.compiler.errors import Unsupported
+from norse.compiler.ir import Graph, Names, Node, Operand, Ref, Type, refs, substitute
+from norse.compiler.ops import OPS
+
+# Of an unrolled loop's neurons, how many calls may stand in a graph one after the other.
+_FEW = 8
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """The graph, and what those of its outputs are called now that were values of one tick."""
+
+    graph: Graph
+    outputs: Mapping[str, str]
+
+
+def roll(graph: Graph, must: bool) -> Rolled:
+    """The graph with its loop over time rolled, if it has one.
+
+    Args:
+        graph: the trace of a whole model, types with sizes for axes.
+        must: whether the trace depends on a size, so that it is a loop's.
+
+    Raises:
+        Unsupported: where the loop's ticks differ.
+    """
+    calls = _calls_of_neurons(graph)
+    length = max((len(nodes) for nodes in calls.values()), default=0)
+    if length < 2:
+        return Rolled(graph, {})
+    try:
+        return _Roller(graph, length).roll(calls)
+    except Unsupported as why:
+        if must or length > _FEW:
+            raise Unsupported(f"its loop over time is not the same at every tick: {why}") from why
+        return Rolled(graph, {})
+
+
+def _calls_of_neurons(graph: Graph) -> dict[str, list[Node]]:
+    calls: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        if "_step" in node.attrs and not node.attrs["_over_time"]:
+            calls.setdefault(node.attrs["_path"], []).append(node)
+    return calls
+
+
+class _Roller:
+    def __init__(self, graph: Graph, length: int) -> None:
+        self.graph, self.length = graph, length
+        self.producers = graph.producers
+        self.names = Names(graph.names)
+        self.types = dict(graph.types)
+        self.values: dict[tuple[str, ...], str] = {}  # the T names of a value -> the name of its tick
+        self.member: dict[str, tuple[str, int]] = {}  # each of those names -> the tick's, and which tick it is of
+        self.nodes: list[Node] = []  # of the tick, in topological order
+        self.ticks: set[str] = set()  # values that differ from tick to tick
+        self.fixed: set[str] = set()  # read by every tick alike
+        self.held: dict[str, Ref] = {}  # of those, what stands for them in a tick
+        self.open: set[tuple[str, ...]] = set()
+
+    def roll(self, calls: Mapping[str, list[Node]]) -> Rolled:
+        for path, nodes in calls.items():
+            if len(nodes) not in (1, self.length):
+                raise Unsupported(f'layer "{path}" is called {len(nodes)} times, others {self.length} times')
+            if len(nodes) == self.length:
+                self._value(tuple(node.outputs[0] for node in nodes))
+        for node in self.graph.nodes:
+            parts = _stacked(node)
+            if parts is not None and len(parts) == self.length:
+                self._operand(parts)
+        return self._emit()
+
+    # ---- T values become one ---------------------------------------------------------------------
+
+    def _operand(self, ticks: Sequence[Operand]) -> Operand:
+        """The operand of the tick, from those of all ticks."""
+        first = ticks[0]
+        if all(type(other) is type(first) and other == first for other in ticks):
+            self.fixed.update(refs(first))
+            return first
+        if all(isinstance(other, Ref) for other in ticks):
+            return Ref(self._value(tuple(other.name for other in ticks if isinstance(other, Ref))))
+        if all(isinstance(other, tuple) and len(other) == len(first) for other in ticks):  # type: ignore[arg-type]
+            return tuple(self._operand(parts) for parts in zip(*ticks, strict=True))  # type: ignore[arg-type]
+        t = next(t for t, other in enumerate(ticks) if type(other) is not type(first) or other != first)
+        raise Unsupported(f"tick {t} has {self._shown(ticks[t])} where tick 0 has {self._shown(first)}")
+
+    def _value(self, names: tuple[str, ...]) -> str:
+        """The name of the tick's value, or of the one value that all of them are."""
+        if names in self.values:
+            return self.values[names]
+        if names in self.open:
+            raise Unsupported(f"what {self._where(names[0])} makes depends on what it made one tick ago")
+        for t, name in enumerate(names):
+            if name not in self.producers:
+                raise Unsupported(f"tick {t} reads {self._where(name)}, and other ticks do not")
+            if name in self.member:
+                raise Unsupported(f"tick {t} reads what {self._where(name)} makes at tick {self.member[name][1]}")
+        self.open.add(names)
+        nodes = [self.producers[name] for name in names]
+        self._check_alike(nodes, names)
+        rolled = self._neuron(nodes) if "_step" in nodes[0].attrs else self._plain(nodes)
+        self.open.discard(names)
+        if rolled is None:  # each is the same, made of what is the same at every tick
+            self.values[names] = names[0]
+            self.fixed.add(names[0])
+        else:
+            self._learn(nodes, rolled)
+        return self.values[names]
+
+    def _learn(self, nodes: list[Node], rolled: tuple[str, ...]) -> None:
+        for place, name in enumerate(rolled):
+            names = tuple(node.outputs[place] for node in nodes)
+            self.values[names] = name
+            self.ticks.add(name)
+            self.member.update({each: (name, t) for t, each in enumerate(names)})
+
+    def _check_alike(self, nodes: list[Node], names: tuple[str, ...]) -> None:
+        first = nodes[0]
+        for t, node in enumerate(nodes):
+            alike = (
+                node.op == first.op
+                and node.module == first.module
+                and node.outputs.index(names[t]) == first.outputs.index(names[0])
+                and len(node.inputs) == len(first.inputs)
+                and _settings(node) == _settings(first)
+            )
+            if not alike or len({id(n) for n in nodes}) < len(nodes):
+                raise Unsupported(f"tick {t} has {self._where(names[t])} where tick 0 has {self._where(names[0])}")
+
+    def _plain(self, nodes: list[Node]) -> tuple[str, ...] | None:
+        """A layer, or a call of the user; None where every tick calls it with the same."""
+        first = nodes[0]
+        if first.op in ("eager", "last", "enter", "leave", "initial_state") or first.attrs.get("_own_time"):
+            raise Unsupported(f"{self._where(first.outputs[0])} can't stand in a tick")
+        if first.attrs.get("_target") is operator.getitem:
+            source = self._operand([node.inputs[0] for node in nodes])
+            if not self._is_tick(source) and any(node.inputs[1] != first.inputs[1] for node in nodes):
+                return self._entered(nodes, source)
+        inputs = tuple(self._operand(ticks) for ticks in zip(*(node.inputs for node in nodes), strict=True))
+        if not any(self._is_tick(Ref(name)) for name in refs(inputs)):
+            if not _is_function(first):
+                raise Unsupported(f"{self._where(first.outputs[0])} is called at every tick with the same")
+            return None
+        inputs = tuple(self._over_time(operand) for operand in inputs)
+        self.nodes.append(replace(first, inputs=inputs, attrs={**_with_keywords(first, inputs), "_over_time": True}))
+        return first.outputs
+
+    def _is_tick(self, operand: Operand) -> bool:
+        return isinstance(operand, Ref) and operand.name in self.ticks
+
+    def _over_time(self, operand: Operand) -> Operand:
+        """What the ticks read alike is the same sequence element at every tick, unless it is made of parameters."""
+        if isinstance(operand, tuple):
+            return tuple(self._over_time(part) for part in operand)
+        if not isinstance(operand, Ref) or self._is_tick(operand) or self._of_parameters(operand.name):
+            return operand
+        if operand.name not in self.held:
+            whole = self._call(expand, operand.name, self.length)
+            entered = self.names.fresh(operand.name)
+            self.types[entered] = self.types[operand.name]
+            self.nodes.append(Node("enter", (entered,), (Ref(whole),), {}))
+            self.ticks.add(entered)
+            self.held[operand.name] = Ref(entered)
+        return self.held[operand.name]
+
+    def _of_parameters(self, name: str) -> bool:
+        node = self.producers.get(name)
+        if node is None or "_row" in node.attrs or "_step" in node.attrs or node.op == "initial_state":
+            return False
+        return node.op == "parameter" or (bool(node.uses) and all(map(self._of_parameters, node.uses)))
+
+    def _neuron(self, nodes: list[Node]) -> tuple[str, ...]:
+        """A cell whose state goes from tick to tick: a neuron over time."""
+        first = nodes[0]
+        places = first.attrs["_step"].inputs
+        inputs: list[Operand] = []
+        for place, (argument, leaf) in enumerate(places):
+            ticks = [node.inputs[place] for node in nodes]
+            if argument != 1:
+                inputs.append(self._over_time(self._operand(ticks)))
+                continue
+            for t in range(1, self.length):
+                if self._handed_on(ticks[t]) != nodes[t - 1].outputs[1 + leaf]:
+                    path = first.attrs["_path"]
+                    raise Unsupported(f'at tick {t}, layer "{path}" is not given the state that tick {t - 1} left')
+            inputs.append(ticks[0])
+        starts = {name: self.producers[name] for name in refs(tuple(inputs)) if name in self.producers}
+        for start in {id(node): node for node in starts.values() if node.op == "initial_state"}.values():
+            given = start.inputs[1:]
+            self.fixed.update(refs(given))
+            sequence = self._over_time(self._operand([_input_of_state(node, self.producers) for node in nodes]))
+            self.nodes.append(replace(start, inputs=(sequence, *given), attrs={**start.attrs, "_over_time": True}))
+        self.nodes.append(replace(first, inputs=tuple(inputs), attrs={**first.attrs, "_over_time": True}))
+        return first.outputs
+
+    def _handed_on(self, state: Operand) -> str | None:
+        """What was given as a state, behind the node that checks it."""
+        (name,) = refs(state)
+        node = self.producers.get(name)
+        if node is None or node.op != "initial_state" or node.attrs["_given"] is None:
+            return None
+        given = node.inputs[1 + node.outputs.index(name)]
+        return given.name if isinstance(given, Ref) else None
+
+    def _entered(self, nodes: list[Node], source: Operand) -> tuple[str, ...]:
+        """`x[t]`, `x[:, t]`: a sequence at every tick."""
+        indices = [node.inputs[1] if isinstance(node.inputs[1], tuple) else (node.inputs[1],) for node in nodes]
+        unbound = self._unbound(source)
+        if unbound is not None:
+            source, dimension = unbound
+            indices = [(*(slice(None),) * dimension, *index) for index in indices]
+        if not isinstance(source, Ref) or source.name not in self.types:
+            raise Unsupported(f"{self._where(nodes[0].output)} indexes something else than a tensor")
+        place = _place(indices)
+        index = self._every_index(indices, place)
+        value = source.name
+        if index != (slice(0, self.length),) or self.types[value].axes[0] != self.length:
+            value = self._call(operator.getitem, value, index)
+        dimension = sum(isinstance(part, slice) for part in index[:place])
+        if dimension:
+            value = self._call(torch.movedim, value, dimension, 0)
+        entered = nodes[0].output
+        self.nodes.append(Node("enter", (entered,), (Ref(value),), {}, nodes[0].module))
+        return (entered,)
+
+    def _unbound(self, source: Operand) -> tuple[Ref, int] | None:
+        """`x.unbind(d)`: the sequence, and the dimension that is taken apart."""
+        node = self.producers.get(source.name) if isinstance(source, Ref) else None
+        if node is None or node.attrs.get("_target") not in ("unbind", torch.unbind):
+            return None
+        dimension = node.inputs[1] if len(node.inputs) > 1 else 0
+        if not isinstance(node.inputs[0], Ref) or not isinstance(dimension, int) or dimension < 0:
+            return None
+        return node.inputs[0], dimension
+
+    def _every_index(self, indices: list[tuple[Any, ...]], place: int) -> tuple[Any, ...]:
+        """The index that takes all ticks at once."""
+        start = indices[0][place]
+        for t, index in enumerate(indices):
+            if index[place] != start + t or start < 0:
+                raise Unsupported(f"tick {t} reads index {index[place]} of a sequence, where tick 0 reads {start}")
+        return (*indices[0][:place], slice(start, start + self.length), *indices[0][place + 1 :])
+
+    def _call(self, target: Any, value: str, *arguments: Any) -> str:
+        """A node that calls a torch function on a whole sequence."""
+        name = self.names.fresh(value)
+        type_ = self.types[value]
+        like = target(torch.empty([int(axis) for axis in type_.axes], device="meta"), *arguments)
+        self.types[name] = Type(type_.dtype, tuple(like.shape))
+        attrs = {"target": f"torch.{target.__name__}", "_target": target, "_kwargs": {}, "_line": None}
+        self.nodes.append(Node("call", (name,), (Ref(value), *arguments), attrs))
+        return name
+
+    # ---- the graph -------------------------------------------------------------------------------
+
+    def _emit(self) -> Rolled:
+        after = self._after()
+        late = self.fixed.intersection(self.member) | self.fixed.intersection(n for node in after for n in node.outputs)
+        if late:
+            raise Unsupported(f"every tick reads {self._where(min(late))}, which the loop itself makes")
+        behind = {id(node) for node in after}
+        rolled = {name for node in self.nodes for name in node.outputs}
+        before = [
+            node
+            for node in self.graph.nodes
+            if id(node) not in behind and not any(name in self.member or name in rolled for name in node.outputs)
+        ]
+        nodes = [*before, *self.nodes]
+        wanted = {name for node in _needed(after, self.graph.outputs) for name in node.outputs}
+        self._known: dict[Any, Ref] = {}
+        for node in after:
+            if wanted.isdisjoint(node.outputs):
+                continue
+            nodes += self._placed(node)
+        outputs: dict[str, str] = {}
+        for name in self.graph.outputs:
+            if name in self.member:
+                extra: list[Node] = []
+                outputs[name] = self._at(name, extra).name
+                nodes += extra
+        results = tuple(dict.fromkeys(outputs.get(name, name) for name in self.graph.outputs))
+        nodes = _needed(nodes, results)
+        made = {name for node in nodes for name in node.outputs} | set(self.graph.inputs)
+        types = {name: type_ for name, type_ in self.types.items() if name in made}
+        return Rolled(Graph(self.graph.inputs, tuple(nodes), results, (), types), outputs)
+
+    def _after(self) -> list[Node]:
+        """What reads the loop's values and is no part of it."""
+        dependent = set(self.member)
+        found = []
+        for node in self.graph.nodes:
+            if dependent.intersection(node.uses) and not any(name in self.member for name in node.outputs):
+                dependent.update(node.outputs)
+                found.append(node)
+        return found
+
+    def _placed(self, node: Node) -> list[Node]:
+        """A node behind the loop, with what it needs of the loop before it."""
+        extra: list[Node] = []
+        whole = self._range(_stacked(node))
+        if whole is not None:
+            tick, start, stop = whole
+            dimension = _dimension(node)
+            if dimension == 0 and (start, stop) == (0, self.length):
+                return [Node("leave", node.outputs, (Ref(tick),), {}, node.module)]
+            value = self._sequence(tick, extra)
+            if (start, stop) != (0, self.length):
+                value = self._sliced(value, start, stop, extra)
+            return [*extra, replace(node, inputs=(value, 0, dimension), attrs=_calls(torch.movedim, node))]
+        mapping = {name: self._at(name, extra) for name in node.uses if name in self.member}
+        inputs = tuple(substitute(operand, mapping) for operand in node.inputs)
+        return [*extra, replace(node, inputs=inputs, attrs=_with_keywords(node, inputs))]
+
+    def _range(self, parts: Sequence[Operand] | None) -> tuple[str, int, int] | None:
+        """The tick's value whose ticks these are, if they are consecutive ones."""
+        places = [self.member.get(part.name) if isinstance(part, Ref) else None for part in parts or ()]
+        if not places or places[0] is None:
+            return None
+        tick, start = places[0]
+        alike = all(place == (tick, start + k) for k, place in enumerate(places))
+        return (tick, start, start + len(places)) if alike else None
+
+    def _at(self, name: str, extra: list[Node]) -> Ref:
+        """One tick's value, behind the loop."""
+        tick, t = self.member[name]
+        if (tick, t) not in self._known:
+            type_ = self.types[tick]
+            if t == self.length - 1:
+                made = self.names.fresh(name)
+                extra.append(Node("last", (made,), (Ref(tick),), {}))
+            else:
+                sequence = self._sequence(tick, extra)
+                made = self.names.fresh(name)
+                extra.append(Node("call", (made,), (sequence, t), _calls(operator.getitem)))
+            self.types[made] = type_
+            self._known[tick, t] = Ref(made)
+        return self._known[tick, t]
+
+    def _sequence(self, tick: str, extra: list[Node]) -> Ref:
+        if tick not in self._known:
+            made = self.names.fresh(tick)
+            type_ = self.types[tick]
+            self.types[made] = Type(type_.dtype, (self.length, *type_.axes), type_.spike)
+            extra.append(Node("leave", (made,), (Ref(tick),), {}))
+            self._known[tick] = Ref(made)
+        return self._known[tick]
+
+    def _sliced(self, value: Ref, start: int, stop: int, extra: list[Node]) -> Ref:
+        made = self.names.fresh(value.name)
+        type_ = self.types[value.name]
+        self.types[made] = Type(type_.dtype, (stop - start, *type_.axes[1:]), type_.spike)
+        extra.append(Node("call", (made,), (value, slice(start, stop)), _calls(operator.getitem)))
+        return Ref(made)
+
+    # ---- in words --------------------------------------------------------------------------------
+
+    def _where(self, name: str) -> str:
+        node = self.producers.get(name)
+        if node is None:
+            return f"the input %{name}"
+        if "_path" in node.attrs:
+            return f'layer "{node.attrs["_path"]}"'
+        line = node.attrs.get("_line")
+        return f"{node.attrs.get('target', node.op)}{f' ({line})' if line else ''}"
+
+    def _shown(self, operand: Operand) -> str:
+        return self._where(operand.name) if isinstance(operand, Ref) else repr(operand)
+
+
+def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    """Those that lead to the outputs, and modules that run as they are, whose calls may do more than that."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if node.op == "eager" or wanted.intersection(node.outputs):
+            wanted.update(node.uses)
+            kept.append(node)
+    return kept[::-1]
+
+
+def _settings(node: Node) -> tuple[Any, ...]:
+    """What two copies of a node have in common."""
+    attrs = node.attrs
+    return attrs.get("_target"), tuple(attrs.get("_kwargs", ())), attrs.get("_path"), id(attrs.get("_step"))
+
+
+def _with_keywords(node: Node, inputs: tuple[Operand, ...]) -> dict[str, Any]:
+    """The attributes of a node that gets other operands: those by keyword stand behind the others."""
+    keys = tuple(node.attrs.get("_kwargs", ()))
+    keywords = {"_kwargs": dict(zip(keys, inputs[len(inputs) - len(keys) :], strict=True))} if keys else {}
+    return {**node.attrs, **keywords}
+
+
+def _input_of_state(node: Node, producers: Mapping[str, Node]) -> Operand:
+    """What a neuron's state starts from: its input."""
+    for (argument, _), operand in zip(node.attrs["_step"].inputs, node.inputs, strict=True):
+        if argument == 1:
+            (name,) = refs(operand)
+            return producers[name].inputs[0]
+    raise Unsupported(f'layer "{node.attrs["_path"]}" has no state')
+
+
+def expand(x: torch.Tensor, length: int) -> torch.Tensor:
+    """The same at every tick."""
+    return x.unsqueeze(0).expand(length, *x.shape)
+
+
+# Calls of torch that give the same for the same, besides those in the op table.
+_FUNCTIONS = frozenset(
+    {
+        *("getitem", "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose"),
+        "movedim",
+        *("expand", "expand_as", "cat", "concat", "stack", "sum", "mean", "amax", "amin", "softmax", "log_softmax"),
+        *("matmul", "mm", "bmm", "einsum", "conv1d", "conv2d", "conv3d", "avg_pool2d", "max_pool2d", "layer_norm"),
+    }
+)
+
+
+def _is_function(node: Node) -> bool:
+    """Whether it gives the same for the same."""
+    row, target = node.attrs.get("_row"), node.attrs.get("_target")
+    if row is not None:
+        return not row.random
+    return node.op in OPS or (target if isinstance(target, str) else getattr(target, "__name__", "")) in _FUNCTIONS
+
+
+def _place(indices: list[tuple[Any, ...]]) -> int:
+    """Which part of an index is the tick."""
+    if len({len(index) for index in indices}) != 1:
+        raise Unsupported("a sequence is indexed in more than one way")
+    places = [k for k, parts in enumerate(zip(*indices, strict=True)) if any(part != parts[0] for part in parts)]
+    if len(places) != 1 or not all(isinstance(index[places[0]], int) for index in indices):
+        raise Unsupported("a sequence is not indexed by the tick alone")
+    if any(part is None or part is Ellipsis for part in indices[0][: places[0]]):
+        raise Unsupported("a sequence is indexed with None or ... before the tick")
+    return places[0]
+
+
+def _stacked(node: Node) -> tuple[Operand, ...] | None:
+    """What `torch.stack` puts together."""
+    if node.attrs.get("_target") is torch.stack and isinstance(node.inputs[0], tuple):
+        return node.inputs[0]
+    return None
+
+
+def _dimension(node: Node) -> int:
+    """The dimension along which it stacks, which negative numbers count from behind."""
+    dimension = node.inputs[1] if len(node.inputs) > 1 else 0
+    assert isinstance(dimension, int)
+    return dimension
+
+
+def _calls(target: Any, node: Node | None = None) -> dict[str, Any]:
+    line = None if node is None else node.attrs.get("_line")
+    return {"target": f"torch.{target.__name__}", "_target": target, "_kwargs": {}, "_line": line}
