@@ -1,6 +1,6 @@
 """What recurrently connected neurons have besides: weights, and a diagonal of them that stays zero."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from norse.torch.module.neuron import Neuron
 class RecurrentNeuron(Neuron):
     """Neurons behind input weights [hidden, input] that are connected by recurrent weights [hidden, hidden]."""
 
-    weight_names = ("input_weights", "recurrent_weights")
+    weight_names: ClassVar[tuple[str, ...]] = ("input_weights", "recurrent_weights")
     input_weights: Tensor
     recurrent_weights: Tensor
 
