@@ -132,15 +132,15 @@ def _as_dot(drawn: Drawing) -> Any:
     dot.set_node_defaults(fontname="sans-serif", style="filled", fillcolor="white")
     dot.set_edge_defaults(fontname="sans-serif", fontsize="10")
     for index, (region, boxes) in enumerate(_frames(drawn)):
-        frame = pydot.Cluster(f"region{index}", label=_quoted(region), fontname="sans-serif") if region else dot
+        frame: Any = pydot.Cluster(f"region{index}", label=_quoted(region), fontname="sans-serif") if region else dot
         for key in boxes:
             box = drawn.boxes[key]
             frame.add_node(pydot.Node(key, label=_quoted(box.label), shape=box.shape, fillcolor=box.fill))
         if region:
             dot.add_subgraph(frame)
     for source, target, label, dashed in drawn.edges:
-        style = {"style": "dashed", "constraint": "false"} if dashed else {}
-        dot.add_edge(pydot.Edge(source, target, label=_quoted(label), **style))
+        style: dict[str, Any] = {"style": "dashed", "constraint": "false"} if dashed else {}
+        dot.add_edge(pydot.Edge(source, target, None, label=_quoted(label), **style))
     return dot
 
 

@@ -16,7 +16,10 @@ from norse.compiler.explain import explain, generated_code, noted
 from norse.compiler.facts import Facts
 from norse.compiler.guard import Guard, call_key
 from norse.compiler.ir import Graph, Ref
+from norse.compiler.measure import profile
 from norse.compiler.passes.pipeline import run_pipeline
+from norse.compiler.pieces import in_ranges
+from norse.compiler.profile import Profile
 from norse.compiler.schedule import Options, make_schedule
 from norse.compiler.steps.loop import warn_once
 from norse.compiler.steps.stepped import Runs
@@ -50,7 +53,7 @@ class Variant:
             return model(*args, **kwargs)
         leaves = (leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor))
         values: dict[str, Any] = dict(zip(self.trace.graph.inputs, leaves, strict=True))
-        for step in self.steps:
+        for step in in_ranges(self.steps, model):
             step.run(values)
         assert self.ticks is not None
         results = dict(zip(self.trace.graph.outputs, (values[name] for name in self.ticks.outputs), strict=True))
@@ -238,6 +241,33 @@ class CompiledModule(nn.Module):
             return f"The whole model runs eagerly: {variant.reason}"
         modules, exact = dict(self.model.named_modules()), self.__dict__["_options"].exact
         return explain(variant.trace, variant.ticks, variant.steps, modules, exact)
+
+    def profile(self, *args: Any, backward: bool = False, repeats: int = 10, **kwargs: Any) -> Profile:
+        """What a call costs, piece by piece: time, bytes, floating point and synaptic operations, density of spikes.
+
+        The call is made several times; buffers, random numbers and `.grad` are afterwards as they were. What is
+        measured and what is computed is said in docs/debugging.md.
+
+        Args:
+            args: as the model takes them.
+            backward: whether to compute gradients too, of the sum of all results.
+            repeats: how many calls to measure; times are their medians.
+            kwargs: as the model takes them.
+
+        Returns:
+            A table: it prints, has `rows`, and `to_chrome_trace(path)`.
+
+        Raises:
+            ValueError: if there is nothing to differentiate, or repeats is less than 1.
+
+        Example:
+            >>> import torch, norse, norse.torch as snn
+            >>> compiled = norse.compile(snn.SequentialState(torch.nn.Linear(3, 4), snn.LIF()))
+            >>> table = compiled.profile(torch.ones(100, 8, 3))
+            >>> [(row.layer, row.operation, row.synops) for row in table.rows][1:]
+            [('0', 'Linear', 9600), ('1', 'LIF loop', None)]
+        """
+        return profile(self.run, self._called, self.model, args, kwargs, backward, repeats)
 
     def _called(self) -> Variant:
         if self.__dict__["_last"] is None and SWITCH.get():
