@@ -186,3 +186,37 @@ def lif_refrac_step(
     z, lif = lif_step(input_tensor, state.lif, input_weights, recurrent_weights, p.lif, dt)
     v, z, rho = compute_refractory_update(state, z, lif.v, p)
     return z, LIFRefracState(lif=lif._replace(z=z, v=v), rho=rho)
+
+
+def lif_refrac_step_sparse(
+    input_tensor: Tensor,
+    state: LIFRefracState,
+    input_weights: Tensor,
+    recurrent_weights: Tensor,
+    p: LIFRefracParameters = LIF_REFRAC_DEFAULTS,
+    dt: float = 0.001,
+) -> tuple[Tensor, LIFRefracState]:
+    """`lif_refrac_step` of sparse input, with sparse spikes, as `lif_step_sparse` is of `lif_step`.
+
+    Args:
+        input_tensor: x, [B, input], sparse COO.
+        state: (lif, rho), each field [B, hidden]; lif.z, the last tick's spikes, sparse COO or not.
+        input_weights: W_in, [hidden, input].
+        recurrent_weights: W_rec, [hidden, hidden].
+        p: parameters.
+        dt: time step, in the unit of the time constants (s by default).
+
+    Returns:
+        Spikes [B, hidden], sparse COO, and the new state with them.
+
+    Example:
+        >>> zeros = torch.zeros(1, 2)
+        >>> state = LIFRefracState(LIFState(z=zeros, v=zeros, i=zeros), rho=torch.tensor([[0.0, 1.0]]))
+        >>> x = torch.tensor([[0.0, 0.0, 3.0]]).to_sparse()
+        >>> z, state = lif_refrac_step_sparse(x, state, 4 * torch.ones(2, 3), torch.zeros(2, 2))
+        >>> z.is_sparse, z.to_dense()
+        (True, tensor([[1., 0.]]))
+    """
+    z, state = lif_refrac_step(input_tensor, state, input_weights, recurrent_weights, p, dt)
+    z = z.to_sparse()
+    return z, state._replace(lif=state.lif._replace(z=z))

@@ -48,12 +48,18 @@ def check_parameters(module: Any, p: Any, dt: float, path: str = "p") -> None:
     for name, value in zip(p._fields, p, strict=True):
         if hasattr(value, "_fields"):
             check_parameters(module, value, dt, f"{path}.{name}")
-        elif name == "method" and value not in METHODS:
+        elif name == "method" and value not in (methods := _methods(module)):
             raise ValueError(
-                f"{_name(module)}: argument {path}.method: expects one of {', '.join(METHODS)}, got {value!r}"
+                f"{_name(module)}: argument {path}.method: expects one of {', '.join(methods)}, got {value!r}"
             )
         elif name.startswith("tau_") and name.endswith("_inv"):
             _check_rate(module, f"{path}.{name}", value, dt)
+
+
+def _methods(module: Any) -> tuple[str, ...]:
+    """Surrogates, and "adjoint" for a neuron that has an adjoint step behind it."""
+    steps = getattr(module, "steps", None)
+    return (*METHODS, "adjoint") if steps is not None and steps.adjoint is not None else tuple(METHODS)
 
 
 def _check_rate(module: Any, path: str, rate: Any, dt: float) -> None:
@@ -82,7 +88,7 @@ def check_input(module: Any, x: Any) -> None:
         x: the input.
 
     Raises:
-        TypeError: if x is no tensor, or complex, integer or boolean.
+        TypeError: if x is no tensor, complex, integer or boolean, or sparse in a way that the neuron has no step for.
         ValueError: if x has too few dimensions or another number of features.
     """
     if not isinstance(x, Tensor):
@@ -92,6 +98,17 @@ def check_input(module: Any, x: Any) -> None:
         raise TypeError(
             f"{_name(module)}: argument input_tensor: expects floating point numbers, got {x.dtype}; pass {remedy}"
         )
+    if module.state_type is not None and x.layout != torch.strided:
+        if getattr(module, "activation_sparse", None) is None:
+            raise TypeError(
+                f"{_name(module)}: argument input_tensor: expects a dense tensor, got {x.layout}, for which it has no "
+                "step; pass input_tensor.to_dense()"
+            )
+        if not x.is_sparse:
+            raise TypeError(
+                f"{_name(module)}: argument input_tensor: expects a dense or sparse COO tensor, got {x.layout}; "
+                "pass input_tensor.to_sparse_coo()"
+            )
     axes = module.axes
     if x.dim() < len(axes):
         raise ValueError(

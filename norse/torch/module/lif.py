@@ -2,23 +2,41 @@
 
 from typing import Any
 
+from norse.torch.functional.adjoint.lif_adjoint import (
+    lif_adjoint_step,
+    lif_adjoint_step_sparse,
+    lif_feed_forward_adjoint_step,
+    lif_feed_forward_adjoint_step_sparse,
+)
 from norse.torch.functional.lif import (
     LIF_DEFAULTS,
     LIFFeedForwardState,
     LIFParameters,
     LIFState,
     lif_feed_forward_step,
+    lif_feed_forward_step_sparse,
     lif_step,
+    lif_step_sparse,
 )
 from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
+from norse.torch.module.steps import Steps
+
+_FEED_FORWARD = Steps(
+    lif_feed_forward_step,
+    lif_feed_forward_step_sparse,
+    lif_feed_forward_adjoint_step,
+    lif_feed_forward_adjoint_step_sparse,
+)
+_RECURRENT = Steps(lif_step, lif_step_sparse, lif_adjoint_step, lif_adjoint_step_sparse)
 
 
 class LIFCell(SNNCell):
     """One tick of leaky integrate-and-fire neurons, [B, N] -> [B, N]; see `lif_feed_forward_step` for the equations.
 
     Args:
-        p: parameters (s⁻¹, dimensionless potentials).
-        kwargs: dt and activation_sparse, as in `SNNCell`.
+        p: parameters (s⁻¹, dimensionless potentials); the method "adjoint" means EventProp gradients.
+        kwargs: dt and activation_sparse, as in `SNNCell`. Sparse COO input gives sparse COO
+            spikes.
 
     Returns:
         `forward(input_tensor, state=None)` gives (spikes, LIFFeedForwardState).
@@ -34,17 +52,19 @@ class LIFCell(SNNCell):
     """
 
     state_type = LIFFeedForwardState
+    steps = _FEED_FORWARD
 
     def __init__(self, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(lif_feed_forward_step, self.initial_state, p, **kwargs)
+        super().__init__(state_fallback=self.initial_state, p=p, **self.steps.chosen(p, kwargs))
 
 
 class LIF(SNN):
     """A layer of leaky integrate-and-fire neurons over time, [T, B, N] -> [T, B, N]; see `lif_feed_forward_step`.
 
     Args:
-        p: parameters (s⁻¹, dimensionless potentials).
-        kwargs: dt, activation_sparse and record_states, as in `SNN`.
+        p: parameters (s⁻¹, dimensionless potentials); the method "adjoint" means EventProp gradients.
+        kwargs: dt, activation_sparse and record_states, as in `SNN`. Sparse COO input gives sparse COO
+            spikes.
 
     Returns:
         `forward(input_tensor, state=None)` gives (spikes, LIFFeedForwardState).
@@ -60,9 +80,10 @@ class LIF(SNN):
     """
 
     state_type = LIFFeedForwardState
+    steps = _FEED_FORWARD
 
     def __init__(self, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(lif_feed_forward_step, self.initial_state, p, **kwargs)
+        super().__init__(state_fallback=self.initial_state, p=p, **self.steps.chosen(p, kwargs))
 
 
 class LIFRecurrentCell(SNNRecurrentCell):
@@ -71,8 +92,9 @@ class LIFRecurrentCell(SNNRecurrentCell):
     Args:
         input_size: number of input features.
         hidden_size: number of neurons.
-        p: parameters (s⁻¹, dimensionless potentials).
-        kwargs: weights, autapses, dt and activation_sparse, as in `SNNRecurrentCell`.
+        p: parameters (s⁻¹, dimensionless potentials); the method "adjoint" means EventProp gradients.
+        kwargs: weights, autapses, dt and activation_sparse, as in `SNNRecurrentCell`. Sparse COO input gives sparse COO
+            spikes.
 
     Returns:
         `forward(input_tensor, state=None)` gives (spikes, LIFState).
@@ -88,9 +110,16 @@ class LIFRecurrentCell(SNNRecurrentCell):
     """
 
     state_type = LIFState
+    steps = _RECURRENT
 
     def __init__(self, input_size: int, hidden_size: int, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(lif_step, self.initial_state, input_size, hidden_size, p, **kwargs)
+        super().__init__(
+            state_fallback=self.initial_state,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            p=p,
+            **self.steps.chosen(p, kwargs),
+        )
 
 
 class LIFRecurrent(SNNRecurrent):
@@ -99,8 +128,9 @@ class LIFRecurrent(SNNRecurrent):
     Args:
         input_size: number of input features.
         hidden_size: number of neurons.
-        p: parameters (s⁻¹, dimensionless potentials).
-        kwargs: weights, autapses, dt, activation_sparse and record_states, as in `SNNRecurrent`.
+        p: parameters (s⁻¹, dimensionless potentials); the method "adjoint" means EventProp gradients.
+        kwargs: weights, autapses, dt, activation_sparse and record_states, as in `SNNRecurrent`. Sparse COO
+            input gives sparse COO spikes.
 
     Returns:
         `forward(input_tensor, state=None)` gives (spikes, LIFState).
@@ -116,6 +146,13 @@ class LIFRecurrent(SNNRecurrent):
     """
 
     state_type = LIFState
+    steps = _RECURRENT
 
     def __init__(self, input_size: int, hidden_size: int, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(lif_step, self.initial_state, input_size, hidden_size, p, **kwargs)
+        super().__init__(
+            state_fallback=self.initial_state,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            p=p,
+            **self.steps.chosen(p, kwargs),
+        )

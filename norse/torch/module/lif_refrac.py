@@ -2,6 +2,11 @@
 
 from typing import Any
 
+from norse.torch.functional.adjoint.lif_refrac_adjoint import (
+    lif_refrac_adjoint_step,
+    lif_refrac_adjoint_step_sparse,
+    lif_refrac_feed_forward_adjoint_step,
+)
 from norse.torch.functional.lif_refrac import (
     LIF_REFRAC_DEFAULTS,
     LIFRefracFeedForwardState,
@@ -9,8 +14,13 @@ from norse.torch.functional.lif_refrac import (
     LIFRefracState,
     lif_refrac_feed_forward_step,
     lif_refrac_step,
+    lif_refrac_step_sparse,
 )
 from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
+from norse.torch.module.steps import Steps
+
+_FEED_FORWARD = Steps(lif_refrac_feed_forward_step, adjoint=lif_refrac_feed_forward_adjoint_step)
+_RECURRENT = Steps(lif_refrac_step, lif_refrac_step_sparse, lif_refrac_adjoint_step, lif_refrac_adjoint_step_sparse)
 
 
 class LIFRefracCell(SNNCell):
@@ -19,7 +29,8 @@ class LIFRefracCell(SNNCell):
     [B, N] -> [B, N]; see `lif_refrac_feed_forward_step` for the equations.
 
     Args:
-        p: parameters (s⁻¹, dimensionless potentials; the refractory period in ticks).
+        p: parameters (s⁻¹, dimensionless potentials; the refractory period in ticks); the method "adjoint" of p.lif
+            means EventProp gradients.
         kwargs: dt and activation_sparse, as in `SNNCell`.
 
     Returns:
@@ -36,9 +47,10 @@ class LIFRefracCell(SNNCell):
     """
 
     state_type = LIFRefracFeedForwardState
+    steps = _FEED_FORWARD
 
     def __init__(self, p: LIFRefracParameters = LIF_REFRAC_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(lif_refrac_feed_forward_step, self.initial_state, p, **kwargs)
+        super().__init__(state_fallback=self.initial_state, p=p, **self.steps.chosen(p, kwargs))
 
 
 class LIFRefrac(SNN):
@@ -47,7 +59,8 @@ class LIFRefrac(SNN):
     [T, B, N] -> [T, B, N]; see `lif_refrac_feed_forward_step` for the equations.
 
     Args:
-        p: parameters (s⁻¹, dimensionless potentials; the refractory period in ticks).
+        p: parameters (s⁻¹, dimensionless potentials; the refractory period in ticks); the method "adjoint" of p.lif
+            means EventProp gradients.
         kwargs: dt, activation_sparse and record_states, as in `SNN`.
 
     Returns:
@@ -64,9 +77,10 @@ class LIFRefrac(SNN):
     """
 
     state_type = LIFRefracFeedForwardState
+    steps = _FEED_FORWARD
 
     def __init__(self, p: LIFRefracParameters = LIF_REFRAC_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(lif_refrac_feed_forward_step, self.initial_state, p, **kwargs)
+        super().__init__(state_fallback=self.initial_state, p=p, **self.steps.chosen(p, kwargs))
 
 
 class LIFRefracRecurrentCell(SNNRecurrentCell):
@@ -77,8 +91,10 @@ class LIFRefracRecurrentCell(SNNRecurrentCell):
     Args:
         input_size: number of input features.
         hidden_size: number of neurons.
-        p: parameters (s⁻¹, dimensionless potentials; the refractory period in ticks).
-        kwargs: weights, autapses, dt and activation_sparse, as in `SNNRecurrentCell`.
+        p: parameters (s⁻¹, dimensionless potentials; the refractory period in ticks); the method "adjoint" of p.lif
+            means EventProp gradients.
+        kwargs: weights, autapses, dt and activation_sparse, as in `SNNRecurrentCell`. Sparse COO input gives sparse COO
+            spikes.
 
     Returns:
         `forward(input_tensor, state=None)` gives (spikes, LIFRefracState).
@@ -94,11 +110,18 @@ class LIFRefracRecurrentCell(SNNRecurrentCell):
     """
 
     state_type = LIFRefracState
+    steps = _RECURRENT
 
     def __init__(
         self, input_size: int, hidden_size: int, p: LIFRefracParameters = LIF_REFRAC_DEFAULTS, **kwargs: Any
     ) -> None:
-        super().__init__(lif_refrac_step, self.initial_state, input_size, hidden_size, p, **kwargs)
+        super().__init__(
+            state_fallback=self.initial_state,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            p=p,
+            **self.steps.chosen(p, kwargs),
+        )
 
 
 class LIFRefracRecurrent(SNNRecurrent):
@@ -109,8 +132,10 @@ class LIFRefracRecurrent(SNNRecurrent):
     Args:
         input_size: number of input features.
         hidden_size: number of neurons.
-        p: parameters (s⁻¹, dimensionless potentials; the refractory period in ticks).
-        kwargs: weights, autapses, dt, activation_sparse and record_states, as in `SNNRecurrent`.
+        p: parameters (s⁻¹, dimensionless potentials; the refractory period in ticks); the method "adjoint" of p.lif
+            means EventProp gradients.
+        kwargs: weights, autapses, dt, activation_sparse and record_states, as in `SNNRecurrent`. Sparse COO
+            input gives sparse COO spikes.
 
     Returns:
         `forward(input_tensor, state=None)` gives (spikes, LIFRefracState).
@@ -126,8 +151,15 @@ class LIFRefracRecurrent(SNNRecurrent):
     """
 
     state_type = LIFRefracState
+    steps = _RECURRENT
 
     def __init__(
         self, input_size: int, hidden_size: int, p: LIFRefracParameters = LIF_REFRAC_DEFAULTS, **kwargs: Any
     ) -> None:
-        super().__init__(lif_refrac_step, self.initial_state, input_size, hidden_size, p, **kwargs)
+        super().__init__(
+            state_fallback=self.initial_state,
+            input_size=input_size,
+            hidden_size=hidden_size,
+            p=p,
+            **self.steps.chosen(p, kwargs),
+        )

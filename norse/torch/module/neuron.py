@@ -10,6 +10,7 @@ from norse.torch.module.checks import check_dt, check_fallback, check_input, che
 from norse.torch.module.initial import resting_state
 from norse.torch.module.parameters import HoldsParameters
 from norse.torch.module.state_fields import state_fields
+from norse.torch.module.steps import Steps
 
 Activation = Callable[..., tuple[Tensor, Any]]
 StateFallback = Callable[[Tensor], Any]
@@ -33,6 +34,7 @@ class Neuron(HoldsParameters):
     axes: ClassVar[tuple[str, ...]] = ()
     weight_names: ClassVar[tuple[str, ...]] = ()
     state_type: ClassVar[Any] = None
+    steps: ClassVar[Steps | None] = None  # what a model chooses its activation from
     scalar_rest: ClassVar[bool] = False  # whether fields start in the shape of their parameter, not of one tick
 
     def __init__(

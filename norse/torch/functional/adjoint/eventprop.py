@@ -64,7 +64,7 @@ class CurrentSynapse:
 
 @dataclass(frozen=True)
 class Adjoint:
-    """The three methods of the autograd.Function of an adjoint step, whose arguments are x, the state's tensors, p, dt.
+    """The methods of an adjoint step's autograd.Function, called with x, the state's tensors, weights, p and dt.
 
     The forward is the plain step, without a surrogate. It keeps its tensor arguments and its results, which are the
     tensors of the ticks before and after it anyway, and nothing of its own.
@@ -74,7 +74,7 @@ class Adjoint:
         state_type: of the neuron's state; in a recurrent one z is the first tensor.
         rule: takes the adjoints one tick back.
         synapse: takes them on to the input.
-        weights: how many there are: 0 (feed-forward), or 2 (input, recurrent), and couplings after them.
+        weights: how many the synapse has: 2 in a recurrent neuron, else 0. Couplings come after them.
     """
 
     step: Callable[..., tuple[Tensor, Any]]
@@ -98,7 +98,7 @@ class Adjoint:
         x, before, weights, p, dt = self._split(inputs)
         z, after = self._output(ctx.saved_tensors[-len(gradients) :])
         g, adjoint = self._output(gradients)
-        connections, couplings = weights[:2], weights[2:]
+        connections, couplings = weights[: self.weights], weights[self.weights :]
         new, *found = self.rule(before, _dense(z), after, _dense(g), adjoint, p, dt, *couplings)
         sources, leaves = [x], pytree.tree_leaves(new)
         if self._recurrent:
