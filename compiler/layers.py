@@ -106,9 +106,10 @@ LAYERS: Mapping[type, Layer] = {
     nn.LocalResponseNorm: Layer(None),
     # noise, drawn anew at every call. In training the values that stay are scaled, so they are no spikes.
     **_each(
-        nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.RReLU,
+        nn.Dropout, nn.AlphaDropout, nn.FeatureAlphaDropout, nn.RReLU,
         per_sample=_in_eval, keeps_leading=True, random=True,
     ),
+    **_spatial(nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, per_sample=_in_eval, random=True),
     # activations
     **_each(nn.Identity, nn.ReLU, nn.ReLU6, keeps_leading=True, keeps_spikes=True),
     **_each(
