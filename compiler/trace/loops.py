@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import networkx
 import torch
 
 from norse.compiler.errors import Unsupported
@@ -75,6 +76,7 @@ class _Roller:
         self.ticks: set[str] = set()  # values that differ from tick to tick
         self.fixed: set[str] = set()  # read by every tick alike
         self.held: dict[str, Ref] = {}  # of those, what stands for them in a tick
+        self._known: dict[Any, Ref] = {}  # behind the loop: one tick of a value, or all of them
         self.open: set[tuple[str, ...]] = set()
 
     def roll(self, calls: Mapping[str, list[Node]]) -> Rolled:
@@ -274,23 +276,15 @@ class _Roller:
     # ---- the graph -------------------------------------------------------------------------------
 
     def _emit(self) -> Rolled:
-        after = self._after()
-        late = self.fixed.intersection(self.member) | self.fixed.intersection(n for node in after for n in node.outputs)
+        late = self.fixed.intersection(self.member)
         if late:
             raise Unsupported(f"every tick reads {self._where(min(late))}, which the loop itself makes")
+        after = self._after()
         behind = {id(node) for node in after}
-        rolled = {name for node in self.nodes for name in node.outputs}
-        before = [
-            node
-            for node in self.graph.nodes
-            if id(node) not in behind and not any(name in self.member or name in rolled for name in node.outputs)
-        ]
-        nodes = [*before, *self.nodes]
-        wanted = {name for node in _needed(after, self.graph.outputs) for name in node.outputs}
-        self._known: dict[Any, Ref] = {}
-        for node in after:
-            if wanted.isdisjoint(node.outputs):
-                continue
+        rolled = {*self.member, *(name for node in self.nodes for name in node.outputs)}
+        nodes = [n for n in self.graph.nodes if id(n) not in behind and rolled.isdisjoint(n.outputs)]
+        nodes += self.nodes
+        for node in _needed([n for n in after if rolled.isdisjoint(n.outputs)], (*self.graph.outputs, *self.fixed)):
             nodes += self._placed(node)
         outputs: dict[str, str] = {}
         for name in self.graph.outputs:
@@ -299,10 +293,21 @@ class _Roller:
                 outputs[name] = self._at(name, extra).name
                 nodes += extra
         results = tuple(dict.fromkeys(outputs.get(name, name) for name in self.graph.outputs))
-        nodes = _needed(nodes, results)
+        nodes = _needed(self._in_order(nodes), results)
         made = {name for node in nodes for name in node.outputs} | set(self.graph.inputs)
         types = {name: type_ for name, type_ in self.types.items() if name in made}
         return Rolled(Graph(self.graph.inputs, tuple(nodes), results, (), types), outputs)
+
+    def _in_order(self, nodes: list[Node]) -> list[Node]:
+        """What stands behind one loop may stand before another: every node behind those that it reads."""
+        made = {name: place for place, node in enumerate(nodes) for name in node.outputs}
+        edges = networkx.DiGraph()
+        edges.add_nodes_from(range(len(nodes)))
+        edges.add_edges_from((made[use], k) for k, node in enumerate(nodes) for use in node.uses if use in made)
+        try:
+            return [nodes[place] for place in networkx.lexicographical_topological_sort(edges)]
+        except networkx.NetworkXUnfeasible:
+            raise Unsupported("its ticks read what is made of other ticks") from None
 
     def _after(self) -> list[Node]:
         """What reads the loop's values and is no part of it."""

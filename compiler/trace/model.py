@@ -38,6 +38,7 @@ from norse.compiler.trace.recorder import (
     operand,
     raw_graph,
     recorded_are_tensors,
+    shapes_of,
 )
 from norse.compiler.trace.step import TRACING, Step, followed
 from norse.compiler.trace.unchanged import unchanged_modules
@@ -105,6 +106,19 @@ def _argument_names(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
     return ["x" if index == 0 or single else f"x{index}" for index, _ in enumerate(flat)]
 
 
+@dataclass(frozen=True)
+class _NeuronCall:
+    """What the calls of a neuron with inputs and states of the same shapes have in common."""
+
+    step: Step
+    arguments: tuple[Any, ...]  # that it was traced with
+    starts: tuple[Any, ...]  # the leaves of its initial state
+    structure: pytree.TreeSpec
+    fields: tuple[str, ...]  # what those leaves are called
+    results: tuple[Any, ...]  # its output, and the leaves of its state
+    spikes: tuple[bool, ...]  # which of these are 0/1
+
+
 class _ModelRecorder(Recorder):
     def __init__(self, root: nn.Module, exact: bool) -> None:
         super().__init__(FakeTensorMode(allow_non_fake_inputs=True))
@@ -118,7 +132,8 @@ class _ModelRecorder(Recorder):
         self.lifted = False  # inside a Lift: values are those of one tick, for all ticks
         self.forgets = False  # inside a module that keeps no state from tick to tick
         self.sizes: set[tuple[str, int | None]] = set()  # read as numbers: of which input, and which dimension
-        self._steps: dict[Any, tuple[Step, tuple[Any, ...]]] = {}  # a loop of a user calls a neuron again and again
+        self._calls: dict[Any, _NeuronCall] = {}
+        self._layers: dict[Any, Any] = {}  # what a layer makes of an input of a shape
 
     @contextmanager
     def intercepting(self) -> Iterator[None]:
@@ -214,8 +229,11 @@ class _ModelRecorder(Recorder):
             raise Unsupported("exact=True: it draws random numbers at every tick")
         check_layer_input(layer, path, args[0].fake)
         attrs = {"layer": f"@{path}", "_path": path, "_row": row, "_over_time": self.lifted}
-        fake = self._run_fake(layer, args, kwargs)
-        return self._emit(type(layer).__name__, (operand(args[0]),), attrs, (fake,), (type(layer).__name__.lower(),))[0]
+        key = (path, *shapes_of(args[0].fake))
+        if key not in self._layers:
+            self._layers[key] = self._run_fake(layer, args, kwargs)
+        fakes = (self._layers[key],)
+        return self._emit(type(layer).__name__, (operand(args[0]),), attrs, fakes, (type(layer).__name__.lower(),))[0]
 
     def _neuron(self, module: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         x, state = _input_and_state(module, *args, **kwargs)
@@ -226,53 +244,54 @@ class _ModelRecorder(Recorder):
             raise Unsupported("it is a layer over time inside a Lift")
         if self.lifted and self.forgets:
             raise Unsupported("the module around it hands on no state, so it starts anew at every tick of the Lift")
-        with self.mode, torch.no_grad():
-            first = module.starting_state(x.fake, self.fakes(state))
-        given, structure = pytree.tree_flatten(first)
+        kind = self._kind_of_call(module, path, x.fake, self.fakes(state), own_time)
         leaves = [] if state is None else [operand(leaf) for leaf in pytree.tree_leaves(state, is_leaf=is_recorded)]
         start_attrs = {"of": f"@{path}", "_path": path, "_over_time": self.lifted}
         start_attrs["_given"] = None if state is None else pytree.tree_structure(state, is_leaf=is_recorded)
-        starts = self._emit(
-            "initial_state", (operand(x), *leaves), start_attrs, tuple(given), wishes=_field_names(first)
-        )
-        tick = first_tick(x.fake) if own_time else x.fake
-        step, arguments = self._checked_step(module, path, tick, first)
+        starts = self._emit("initial_state", (operand(x), *leaves), start_attrs, kind.starts, wishes=kind.fields)
         inputs: list[Operand] = []
-        for argument, leaf in step.inputs:
+        for argument, leaf in kind.step.inputs:
             if argument == 0:
                 inputs.append(operand(x))
             elif argument == 1:
                 inputs.append(operand(starts[leaf]))
             else:
-                inputs.append(Ref(self._parameter(module, path, arguments, argument, leaf)))
-        shapes = types_of_a_tick(step, arguments)
-        over_time = own_time or self.lifted
-        length = x.fake.shape[:1] if own_time else ()
-        with self.mode:
-            sizes = ((shapes[name].dtype, cast(tuple[int, ...], shapes[name].axes)) for name in step.graph.outputs)
-            results = [torch.empty((*length, *size), dtype=dtype) for dtype, size in sizes]
-        spikes = tuple(shapes[name].spike for name in step.graph.outputs)
-        attrs = {"_path": path, "_step": step, "_over_time": over_time, "_own_time": own_time, "_spikes": spikes}
-        z, *states = self._emit(
-            type(module).__name__, tuple(inputs), attrs, tuple(results), wishes=("z", *_field_names(first))
-        )
+                inputs.append(Ref(self._parameter(module, path, kind.arguments, argument, leaf)))
+        attrs = {
+            "_path": path,
+            "_step": kind.step,
+            "_over_time": own_time or self.lifted,
+            "_own_time": own_time,
+            "_spikes": kind.spikes,
+        }
+        z, *states = self._emit(type(module).__name__, tuple(inputs), attrs, kind.results, wishes=("z", *kind.fields))
         if own_time and not getattr(module, "record_states", False):
             states = [self._last(leaf) for leaf in states]
-        return z, pytree.tree_unflatten(states, structure)
+        return z, pytree.tree_unflatten(states, kind.structure)
 
-    def _checked_step(self, module: Any, path: str, tick: Any, state: Any) -> tuple[Step, tuple[Any, ...]]:
-        """The neuron's traced step: of calls that do the same, such as those of a user's loop, one and the same."""
-        leaves, structure = pytree.tree_flatten((tick, state))
-        key = (path, structure, *((leaf.dtype, leaf.shape) for leaf in leaves))
-        if key not in self._steps:
-            step, arguments = trace_neuron(module, tick, state)
-            same = (known for (where, *_), (known, _) in self._steps.items() if where == path and known.equals(step))
-            known = next(same, None)
-            if known is None:
-                with _disable_current_modes():  # it computes with real numbers
-                    check_step(step, module.activation, arguments)
-            self._steps[key] = known or step, arguments
-        return self._steps[key]
+    def _kind_of_call(self, module: Any, path: str, x: Any, state: Any, own_time: bool) -> "_NeuronCall":
+        """A user's loop calls a neuron again and again: what those calls have in common is found once."""
+        key = (path, *shapes_of((x, state)))
+        if key in self._calls:
+            return self._calls[key]
+        with self.mode, torch.no_grad():
+            first = module.starting_state(x, state)
+        step, arguments = trace_neuron(module, first_tick(x) if own_time else x, first)
+        same = (call.step for (where, *_), call in self._calls.items() if where == path and call.step.equals(step))
+        known = next(same, None)
+        if known is None:
+            with _disable_current_modes():  # it computes with real numbers
+                check_step(step, module.activation, arguments)
+        types = types_of_a_tick(step, arguments)
+        length = x.shape[:1] if own_time else ()
+        with self.mode:
+            sizes = ((types[name].dtype, cast(tuple[int, ...], types[name].axes)) for name in step.graph.outputs)
+            results = tuple(torch.empty((*length, *size), dtype=dtype) for dtype, size in sizes)
+        spikes = tuple(types[name].spike for name in step.graph.outputs)
+        starts, structure = pytree.tree_flatten(first)
+        call = _NeuronCall(known or step, arguments, tuple(starts), structure, _field_names(first), results, spikes)
+        self._calls[key] = call
+        return call
 
     def _lift(self, module: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A lifted module is its own tick, and its values are those of all ticks."""

@@ -85,6 +85,7 @@ class Recorder(fx.proxy.GraphAppendingTracer):
         super().__init__(fx.Graph())
         self.mode = mode
         self._settings = _settings()
+        self._fakes: dict[Any, Any] = {}  # what calls have made of values of a shape
 
     def proxy(self, node: fx.Node) -> Recorded:
         return Recorded(node, self)
@@ -125,14 +126,28 @@ class Recorder(fx.proxy.GraphAppendingTracer):
 
     def fake_call(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
         args, kwargs = self.fakes(args), self.fakes(kwargs)
+        key = (kind, target, *shapes_of((args, kwargs)))
+        try:
+            if key in self._fakes:  # a loop calls the same again and again
+                return self._fakes[key]
+        except TypeError:  # slices and the like have no hash
+            key = ()
         with self.mode, torch.no_grad():
-            if kind == "call_method":
-                return getattr(args[0], target)(*args[1:], **kwargs)
-            return target(*args, **kwargs)
+            made = getattr(args[0], target)(*args[1:], **kwargs) if kind == "call_method" else target(*args, **kwargs)
+        if key and isinstance(made, torch.Tensor):
+            self._fakes[key] = made
+        return made
 
     @staticmethod
     def fakes(values: Any) -> Any:
         return pytree.tree_map(lambda v: v.node.meta["fake"] if is_recorded(v) else v, values, is_leaf=is_recorded)
+
+
+def shapes_of(values: Any) -> tuple[Any, ...]:
+    """A key of what decides which shapes and types a call makes of some values: all that is not in tensors."""
+    leaves, structure = pytree.tree_flatten(values)
+    kinds = ((x.dtype, x.shape, x.device) if isinstance(x, torch.Tensor) else (type(x), x) for x in leaves)
+    return structure, *kinds
 
 
 def _settings() -> tuple[Any, ...]:
