@@ -276,12 +276,11 @@ def test_a_layer_on_its_own_takes_one_tick(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n, entry in CASES.items() if LAYERS[type(entry.make())].keeps_leading])
-def test_a_layer_in_front_of_neurons_takes_the_sequence_as_it_is(name: str) -> None:
-    eager = snn.SequentialState(layer_of(name, training=True), snn.LI())
+def test_a_layer_in_front_of_a_sequence_takes_one_itself(name: str) -> None:
+    eager = nn.Sequential(layer_of(name, training=True), snn.Lift(nn.Identity()))
     compiled = norse.compile(copy.deepcopy(eager), fullgraph=True)
     assert_same_call(compiled, eager, values(3, 2, *CASES[name].sample), bits=True)
-    (layer,) = (node for node in compiled.graph.nodes if "_row" in node.attrs)
-    assert compiled.graph.types[layer.output].over_time
+    assert compiled.graph.types["x"].over_time
 
 
 def test_a_spiking_convolution_over_time() -> None:
