@@ -1,5 +1,7 @@
 """Adjoint (EventProp) steps: against finite differences of spike times, and the published equations event by event."""
 
+import functools
+import pickle
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,6 +10,8 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
+import norse
+import norse.torch as snn
 from norse.torch.functional.adjoint.coba_lif_adjoint import coba_lif_adjoint_step, coba_lif_feed_forward_adjoint_step
 from norse.torch.functional.adjoint.lif_adjoint import lif_adjoint_step, lif_feed_forward_adjoint_step
 from norse.torch.functional.adjoint.lif_mc_adjoint import lif_mc_adjoint_step, lif_mc_feed_forward_adjoint_step
@@ -28,6 +32,7 @@ from norse.torch.functional.coba_lif import (
     coba_lif_step,
 )
 from norse.torch.functional.lif import LIFFeedForwardState, LIFParameters, LIFState, lif_feed_forward_step, lif_step
+from norse.torch.functional.lif_ex import LIFExParameters
 from norse.torch.functional.lif_mc import lif_mc_feed_forward_step, lif_mc_step
 from norse.torch.functional.lif_mc_refrac import lif_mc_refrac_feed_forward_step, lif_mc_refrac_step
 from norse.torch.functional.lif_refrac import (
@@ -45,6 +50,13 @@ from norse.torch.functional.lsnn import (
     lsnn_step,
 )
 from norse.torch.functional.reset import reset_subtract, reset_value
+from norse.torch.module.coba_lif import CobaLIFFeedForward, CobaLIFRecurrent
+from norse.torch.module.lif import LIF, LIFCell, LIFRecurrent, LIFRecurrentCell
+from norse.torch.module.lif_ex import LIFExCell
+from norse.torch.module.lif_mc import LIFMC, LIFMCRecurrent
+from norse.torch.module.lif_mc_refrac import LIFMCRefrac, LIFMCRefracRecurrent
+from norse.torch.module.lif_refrac import LIFRefrac, LIFRefracCell, LIFRefracRecurrent
+from norse.torch.module.lsnn import LSNN, LSNNRecurrent
 
 TAU_M, TAU_S, TAU_ADAPT = 0.010, 0.005, 0.1
 FACTOR = -TAU_S / TAU_M  # of the weights' gradient, where g is the derivative of a loss of spike times
@@ -571,3 +583,102 @@ def test_learnt_parameters_are_refused(model: Model) -> None:
         model.feed_forward[0](x[0], state, *weights, p)
     with torch.no_grad():
         model.feed_forward[0](x[0], state, *weights, p)
+
+
+# ---- modules -------------------------------------------------------------------------------------------------------
+
+SIZES = (3, 4)
+MODULES: dict[str, Callable[[Any], Any]] = {
+    "LIFCell": lambda method: LIFCell(LIFParameters(method=method)),
+    "LIF": lambda method: LIF(LIFParameters(method=method)),
+    "LIFRecurrentCell": lambda method: LIFRecurrentCell(*SIZES, LIFParameters(method=method)),
+    "LIFRecurrent": lambda method: LIFRecurrent(*SIZES, LIFParameters(method=method)),
+    "LIFRefracCell": lambda method: LIFRefracCell(LIFRefracParameters(LIFParameters(method=method))),
+    "LIFRefrac": lambda method: LIFRefrac(LIFRefracParameters(LIFParameters(method=method))),
+    "LIFRefracRecurrent": lambda method: LIFRefracRecurrent(*SIZES, LIFRefracParameters(LIFParameters(method=method))),
+    "LIFMC": lambda method: LIFMC(3, LIFParameters(method=method)),
+    "LIFMCRecurrent": lambda method: LIFMCRecurrent(*SIZES, LIFParameters(method=method)),
+    "LIFMCRefrac": lambda method: LIFMCRefrac(3, LIFRefracParameters(LIFParameters(method=method))),
+    "LIFMCRefracRecurrent": lambda method: LIFMCRefracRecurrent(
+        *SIZES, LIFRefracParameters(LIFParameters(method=method))
+    ),
+    "CobaLIFFeedForward": lambda method: CobaLIFFeedForward(CobaLIFParameters(method=method)),
+    "CobaLIFRecurrent": lambda method: CobaLIFRecurrent(*SIZES, CobaLIFParameters(method=method)),
+    "LSNN": lambda method: LSNN(adjoint=method == "adjoint"),
+    "LSNNRecurrent": lambda method: LSNNRecurrent(*SIZES, adjoint=method == "adjoint"),
+}
+each_module = pytest.mark.parametrize("make", MODULES.values(), ids=MODULES)
+
+
+@each_module
+def test_the_method_adjoint_gives_a_module_the_adjoint_step(make: Any) -> None:
+    adjoint, plain = make("adjoint"), make("super")
+    plain.load_state_dict(adjoint.state_dict())
+    strength = 60.0 if "Coba" in type(adjoint).__name__ else 4.0
+    x = strength * torch.rand(20, 2, 3, generator=torch.Generator().manual_seed(1))
+    x = x[0] if type(adjoint).__name__.endswith("Cell") else x
+    x.requires_grad_()
+    z, _ = adjoint(x)
+    assert torch.equal(z, plain(x)[0])
+    assert z.grad_fn is not None
+    assert "adjoint" in adjoint.activation.__name__
+    assert "adjoint" not in plain.activation.__name__
+
+
+@each_module
+def test_a_copy_of_an_adjoint_module_has_its_gradients(make: Any) -> None:
+    module = make("adjoint")
+    x = 4.0 * torch.rand(20, 2, 3, generator=torch.Generator().manual_seed(1))
+    x = x[0] if type(module).__name__.endswith("Cell") else x
+    x.requires_grad_()
+    found = []
+    for each in (module, pickle.loads(pickle.dumps(module))):
+        z, state = each(x)
+        loss = z.sum() + sum(leaf.sum() for leaf in tree_leaves(state))
+        found.append(torch.autograd.grad(loss, (x, *each.parameters()), allow_unused=True))
+    assert_equal = functools.partial(torch.testing.assert_close, rtol=0, atol=0)
+    for ours, theirs in zip(*found, strict=True):
+        assert_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("make", "p"),
+    [
+        (snn.LIFBoxCell, snn.LIFBoxParameters(method="adjoint")),
+        (LSNN, LSNNParameters(method="adjoint")),
+        (LIFExCell, LIFExParameters(method="adjoint")),
+    ],
+)
+def test_neurons_without_an_adjoint_method_refuse_it(make: Any, p: Any) -> None:
+    with pytest.raises(
+        ValueError, match=rf"{make.__name__}: argument p\.method: expects one of super.*, got 'adjoint'"
+    ):
+        make(p)
+
+
+def test_an_unknown_method_is_told_of_the_adjoint() -> None:
+    with pytest.raises(ValueError, match=r"LIF: argument p\.method: expects one of super.*adjoint, got 'exact'"):
+        LIF(LIFParameters(method="exact"))
+
+
+@pytest.mark.parametrize("kind", [LIF, LIFRefrac])
+def test_compiled_models_have_the_adjoint_gradients_and_say_that_they_run_eagerly(kind: Any) -> None:
+    p = LIFParameters(method="adjoint")
+    model = snn.SequentialState(torch.nn.Linear(3, 4), kind(p if kind is LIF else LIFRefracParameters(p)))
+    compiled = norse.compile(model)
+    x = 8.0 * torch.rand(20, 2, 3, generator=torch.Generator().manual_seed(1))
+    found = [torch.autograd.grad(run(x)[0].sum(), list(model.parameters())) for run in (model, compiled)]
+    for eager, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, eager)
+    assert "eager" in str(compiled.explain())
+
+
+def test_compiled_models_take_sparse_input_as_the_eager_one_does() -> None:
+    model = snn.SequentialState(LIFRecurrent(3, 4))
+    compiled = norse.compile(model)
+    x = 8.0 * (torch.rand(20, 2, 3, generator=torch.Generator().manual_seed(1)) < 0.3).float()
+    for _ in range(2):  # before and after dense input
+        z, _ = compiled(x.to_sparse())
+        assert z.is_sparse
+        assert torch.equal(z.to_dense(), model(x)[0])
+        assert torch.equal(compiled(x)[0], model(x)[0])

@@ -40,25 +40,24 @@ def over_time(step: Step, input_tensor: Tensor, state: Any, record_states: bool 
 def _over_no_time(step: Step, input_tensor: Tensor, state: Any, record_states: bool) -> tuple[Tensor, Any]:
     with torch.no_grad():
         z, probe = step(input_tensor.new_zeros(input_tensor.shape[1:]), state)
-    return z.new_empty((0, *z.shape)), stack_states([probe], length=0) if record_states else state
+    return z.new_empty((0, *z.shape)), stack_states([probe], empty=True) if record_states else state
 
 
-def stack_states(states: Sequence[Any], length: int | None = None) -> Any:
+def stack_states(states: Sequence[Any], empty: bool = False) -> Any:
     """The states of successive ticks as one state, each field [T, ...]; nested states too.
 
     Args:
         states: at least one state: a tensor, None, or a (named) tuple or list of such.
-        length: how many of them to keep; None means all.
+        empty: whether to keep none of them, T = 0.
 
     Returns:
         A state of the same structure.
     """
     first = states[0]
     if isinstance(first, Tensor):
-        stacked = stack(states)
-        return stacked if length is None else stacked.narrow(0, 0, length)
+        return first.new_empty((0, *first.shape)) if empty else stack(states)
     if isinstance(first, tuple | list):
-        fields = [stack_states(field, length) for field in zip(*states, strict=True)]
+        fields = [stack_states(field, empty) for field in zip(*states, strict=True)]
         return type(first)(*fields) if hasattr(first, "_fields") else type(first)(fields)
     return first
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from norse.torch.functional.adjoint.coba_lif_adjoint import coba_lif_adjoint_step, coba_lif_feed_forward_adjoint_step
 from norse.torch.functional.coba_lif import (
     COBA_LIF_DEFAULTS,
     CobaLIFFeedForwardState,
@@ -17,6 +18,10 @@ from norse.torch.functional.coba_lif import (
 )
 from norse.torch.module.recurrent import RecurrentNeuron
 from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
+from norse.torch.module.steps import Steps
+
+_FEED_FORWARD = Steps(coba_lif_feed_forward_step, adjoint=coba_lif_feed_forward_adjoint_step)
+_RECURRENT = Steps(coba_lif_step, adjoint=coba_lif_adjoint_step)
 
 
 class _ScaledByInputs(RecurrentNeuron):
@@ -36,7 +41,7 @@ class CobaLIFCell(_ScaledByInputs, SNNRecurrentCell):
     Args:
         input_size: number of input features.
         hidden_size: number of neurons.
-        p: parameters (mV).
+        p: parameters (mV); the method "adjoint" means EventProp gradients.
         dt: time step, in the unit of the time constants.
         input_weights: [hidden, input]; None means learnt ones that start as randn / √input.
         recurrent_weights: [hidden, hidden]; None means learnt ones that start as randn / √hidden.
@@ -57,6 +62,7 @@ class CobaLIFCell(_ScaledByInputs, SNNRecurrentCell):
     """
 
     state_type = CobaLIFState
+    steps = _RECURRENT
 
     def __init__(
         self,
@@ -70,7 +76,8 @@ class CobaLIFCell(_ScaledByInputs, SNNRecurrentCell):
         **kwargs: Any,
     ) -> None:
         weights = (input_weights, recurrent_weights, autapses)
-        super().__init__(coba_lif_step, self.initial_state, input_size, hidden_size, p, *weights, dt=dt, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, input_size, hidden_size, p, *weights, dt=dt, **kwargs)
 
 
 CobaLIFRecurrentCell = CobaLIFCell
@@ -84,7 +91,7 @@ class CobaLIFRecurrent(_ScaledByInputs, SNNRecurrent):
     Args:
         input_size: number of input features.
         hidden_size: number of neurons.
-        p: parameters (mV).
+        p: parameters (mV); the method "adjoint" means EventProp gradients.
         dt: time step, in the unit of the time constants.
         input_weights: [hidden, input]; None means learnt ones that start as randn / √input.
         recurrent_weights: [hidden, hidden]; None means learnt ones that start as randn / √hidden.
@@ -105,6 +112,7 @@ class CobaLIFRecurrent(_ScaledByInputs, SNNRecurrent):
     """
 
     state_type = CobaLIFState
+    steps = _RECURRENT
 
     def __init__(
         self,
@@ -118,7 +126,8 @@ class CobaLIFRecurrent(_ScaledByInputs, SNNRecurrent):
         **kwargs: Any,
     ) -> None:
         weights = (input_weights, recurrent_weights, autapses)
-        super().__init__(coba_lif_step, self.initial_state, input_size, hidden_size, p, *weights, dt=dt, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, input_size, hidden_size, p, *weights, dt=dt, **kwargs)
 
 
 class CobaLIFFeedForwardCell(SNNCell):
@@ -127,7 +136,7 @@ class CobaLIFFeedForwardCell(SNNCell):
     Without a given state, all of it starts at 0, the membrane too.
 
     Args:
-        p: parameters (mV).
+        p: parameters (mV); the method "adjoint" means EventProp gradients.
         kwargs: dt and activation_sparse, as in `SNNCell`.
 
     Returns:
@@ -144,9 +153,11 @@ class CobaLIFFeedForwardCell(SNNCell):
     """
 
     state_type = CobaLIFFeedForwardState
+    steps = _FEED_FORWARD
 
     def __init__(self, p: CobaLIFParameters = COBA_LIF_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(coba_lif_feed_forward_step, self.initial_state, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, p, **kwargs)
 
 
 class CobaLIFFeedForward(SNN):
@@ -155,7 +166,7 @@ class CobaLIFFeedForward(SNN):
     Without a given state, all of it starts at 0, the membrane too.
 
     Args:
-        p: parameters (mV).
+        p: parameters (mV); the method "adjoint" means EventProp gradients.
         kwargs: dt, activation_sparse and record_states, as in `SNN`.
 
     Returns:
@@ -172,6 +183,8 @@ class CobaLIFFeedForward(SNN):
     """
 
     state_type = CobaLIFFeedForwardState
+    steps = _FEED_FORWARD
 
     def __init__(self, p: CobaLIFParameters = COBA_LIF_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(coba_lif_feed_forward_step, self.initial_state, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, p, **kwargs)

@@ -55,7 +55,8 @@ class LIFCell(SNNCell):
     steps = _FEED_FORWARD
 
     def __init__(self, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(state_fallback=self.initial_state, p=p, **self.steps.chosen(p, kwargs))
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, p, **kwargs)
 
 
 class LIF(SNN):
@@ -83,7 +84,8 @@ class LIF(SNN):
     steps = _FEED_FORWARD
 
     def __init__(self, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(state_fallback=self.initial_state, p=p, **self.steps.chosen(p, kwargs))
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, p, **kwargs)
 
 
 class LIFRecurrentCell(SNNRecurrentCell):
@@ -113,13 +115,8 @@ class LIFRecurrentCell(SNNRecurrentCell):
     steps = _RECURRENT
 
     def __init__(self, input_size: int, hidden_size: int, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(
-            state_fallback=self.initial_state,
-            input_size=input_size,
-            hidden_size=hidden_size,
-            p=p,
-            **self.steps.chosen(p, kwargs),
-        )
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, input_size, hidden_size, p, **kwargs)
 
 
 class LIFRecurrent(SNNRecurrent):
@@ -149,10 +146,5 @@ class LIFRecurrent(SNNRecurrent):
     steps = _RECURRENT
 
     def __init__(self, input_size: int, hidden_size: int, p: LIFParameters = LIF_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(
-            state_fallback=self.initial_state,
-            input_size=input_size,
-            hidden_size=hidden_size,
-            p=p,
-            **self.steps.chosen(p, kwargs),
-        )
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, input_size, hidden_size, p, **kwargs)

@@ -4,10 +4,15 @@ from typing import Any
 
 from torch import Tensor
 
+from norse.torch.functional.adjoint.lif_mc_adjoint import lif_mc_adjoint_step, lif_mc_feed_forward_adjoint_step
 from norse.torch.functional.lif import LIF_DEFAULTS, LIFFeedForwardState, LIFParameters, LIFState
 from norse.torch.functional.lif_mc import lif_mc_feed_forward_step, lif_mc_step
 from norse.torch.module.compartments import Compartments, FeedForwardCompartments
 from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
+from norse.torch.module.steps import Steps
+
+_FEED_FORWARD = Steps(lif_mc_feed_forward_step, adjoint=lif_mc_feed_forward_adjoint_step)
+_RECURRENT = Steps(lif_mc_step, adjoint=lif_mc_adjoint_step)
 
 
 class LIFMCCell(FeedForwardCompartments, SNNCell):
@@ -15,7 +20,7 @@ class LIFMCCell(FeedForwardCompartments, SNNCell):
 
     Args:
         hidden_size: N, number of compartments.
-        p: parameters (s⁻¹, dimensionless potentials).
+        p: parameters (s⁻¹, dimensionless potentials); the method "adjoint" means EventProp gradients.
         g_coupling: [N, N], s⁻¹; None means a learnt one that starts as randn / √N.
         kwargs: dt and activation_sparse, as in `SNNCell`.
 
@@ -33,12 +38,14 @@ class LIFMCCell(FeedForwardCompartments, SNNCell):
     """
 
     state_type = LIFFeedForwardState
+    steps = _FEED_FORWARD
     scalar_rest = False
 
     def __init__(
         self, hidden_size: int, p: LIFParameters = LIF_DEFAULTS, g_coupling: Tensor | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(lif_mc_feed_forward_step, self.initial_state, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, p, **kwargs)
         self.couple(hidden_size, g_coupling)
 
 
@@ -47,7 +54,7 @@ class LIFMC(FeedForwardCompartments, SNN):
 
     Args:
         hidden_size: N, number of compartments.
-        p: parameters (s⁻¹, dimensionless potentials).
+        p: parameters (s⁻¹, dimensionless potentials); the method "adjoint" means EventProp gradients.
         g_coupling: [N, N], s⁻¹; None means a learnt one that starts as randn / √N.
         kwargs: dt, activation_sparse and record_states, as in `SNN`.
 
@@ -65,11 +72,13 @@ class LIFMC(FeedForwardCompartments, SNN):
     """
 
     state_type = LIFFeedForwardState
+    steps = _FEED_FORWARD
 
     def __init__(
         self, hidden_size: int, p: LIFParameters = LIF_DEFAULTS, g_coupling: Tensor | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(lif_mc_feed_forward_step, self.initial_state, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, p, **kwargs)
         self.couple(hidden_size, g_coupling)
 
 
@@ -79,7 +88,7 @@ class LIFMCRecurrentCell(Compartments, SNNRecurrentCell):
     Args:
         input_size: number of input features.
         hidden_size: number of neurons.
-        p: parameters (s⁻¹, dimensionless potentials).
+        p: parameters (s⁻¹, dimensionless potentials); the method "adjoint" means EventProp gradients.
         g_coupling: [hidden, hidden], s⁻¹; None means a learnt one that starts as randn / √hidden.
         kwargs: weights, autapses, dt and activation_sparse, as in `SNNRecurrentCell`.
 
@@ -98,6 +107,7 @@ class LIFMCRecurrentCell(Compartments, SNNRecurrentCell):
 
     weight_names = (*SNNRecurrentCell.weight_names, "g_coupling")
     state_type = LIFState
+    steps = _RECURRENT
 
     def __init__(
         self,
@@ -107,7 +117,8 @@ class LIFMCRecurrentCell(Compartments, SNNRecurrentCell):
         g_coupling: Tensor | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(lif_mc_step, self.initial_state, input_size, hidden_size, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, input_size, hidden_size, p, **kwargs)
         self.couple(hidden_size, g_coupling)
 
 
@@ -119,7 +130,7 @@ class LIFMCRecurrent(Compartments, SNNRecurrent):
     Args:
         input_size: number of input features.
         hidden_size: number of neurons.
-        p: parameters (s⁻¹, dimensionless potentials).
+        p: parameters (s⁻¹, dimensionless potentials); the method "adjoint" means EventProp gradients.
         g_coupling: [hidden, hidden], s⁻¹; None means a learnt one that starts as randn / √hidden.
         kwargs: weights, autapses, dt, activation_sparse and record_states, as in `SNNRecurrent`.
 
@@ -138,6 +149,7 @@ class LIFMCRecurrent(Compartments, SNNRecurrent):
 
     weight_names = (*SNNRecurrent.weight_names, "g_coupling")
     state_type = LIFState
+    steps = _RECURRENT
 
     def __init__(
         self,
@@ -147,5 +159,6 @@ class LIFMCRecurrent(Compartments, SNNRecurrent):
         g_coupling: Tensor | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(lif_mc_step, self.initial_state, input_size, hidden_size, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, input_size, hidden_size, p, **kwargs)
         self.couple(hidden_size, g_coupling)

@@ -4,6 +4,10 @@ from typing import Any
 
 from torch import Tensor
 
+from norse.torch.functional.adjoint.lif_mc_refrac_adjoint import (
+    lif_mc_refrac_adjoint,
+    lif_mc_refrac_feed_forward_adjoint,
+)
 from norse.torch.functional.lif_mc_refrac import lif_mc_refrac_feed_forward_step, lif_mc_refrac_step
 from norse.torch.functional.lif_refrac import (
     LIF_REFRAC_DEFAULTS,
@@ -13,6 +17,10 @@ from norse.torch.functional.lif_refrac import (
 )
 from norse.torch.module.compartments import Compartments, FeedForwardCompartments
 from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
+from norse.torch.module.steps import Steps
+
+_FEED_FORWARD = Steps(lif_mc_refrac_feed_forward_step, adjoint=lif_mc_refrac_feed_forward_adjoint)
+_RECURRENT = Steps(lif_mc_refrac_step, adjoint=lif_mc_refrac_adjoint)
 
 
 class LIFMCRefracCell(FeedForwardCompartments, SNNCell):
@@ -22,7 +30,7 @@ class LIFMCRefracCell(FeedForwardCompartments, SNNCell):
 
     Args:
         hidden_size: N, number of compartments.
-        p: parameters (s⁻¹, dimensionless potentials).
+        p: parameters (s⁻¹, dimensionless potentials); the method "adjoint" of p.lif means EventProp gradients.
         g_coupling: [N, N], of one tick; None means a learnt one that starts as randn / √N.
         kwargs: dt and activation_sparse, as in `SNNCell`.
 
@@ -40,6 +48,7 @@ class LIFMCRefracCell(FeedForwardCompartments, SNNCell):
     """
 
     state_type = LIFRefracFeedForwardState
+    steps = _FEED_FORWARD
     scalar_rest = False
 
     def __init__(
@@ -49,7 +58,8 @@ class LIFMCRefracCell(FeedForwardCompartments, SNNCell):
         g_coupling: Tensor | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(lif_mc_refrac_feed_forward_step, self.initial_state, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, p, **kwargs)
         self.couple(hidden_size, g_coupling)
 
 
@@ -60,7 +70,7 @@ class LIFMCRefrac(FeedForwardCompartments, SNN):
 
     Args:
         hidden_size: N, number of compartments.
-        p: parameters (s⁻¹, dimensionless potentials).
+        p: parameters (s⁻¹, dimensionless potentials); the method "adjoint" of p.lif means EventProp gradients.
         g_coupling: [N, N], of one tick; None means a learnt one that starts as randn / √N.
         kwargs: dt, activation_sparse and record_states, as in `SNN`.
 
@@ -78,6 +88,7 @@ class LIFMCRefrac(FeedForwardCompartments, SNN):
     """
 
     state_type = LIFRefracFeedForwardState
+    steps = _FEED_FORWARD
 
     def __init__(
         self,
@@ -86,7 +97,8 @@ class LIFMCRefrac(FeedForwardCompartments, SNN):
         g_coupling: Tensor | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(lif_mc_refrac_feed_forward_step, self.initial_state, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, p, **kwargs)
         self.couple(hidden_size, g_coupling)
 
 
@@ -98,7 +110,7 @@ class LIFMCRefracRecurrentCell(Compartments, SNNRecurrentCell):
     Args:
         input_size: number of input features.
         hidden_size: number of neurons.
-        p: parameters (s⁻¹, dimensionless potentials).
+        p: parameters (s⁻¹, dimensionless potentials); the method "adjoint" of p.lif means EventProp gradients.
         g_coupling: [hidden, hidden], of one tick; None means a learnt one that starts as randn / √hidden.
         kwargs: weights, autapses, dt and activation_sparse, as in `SNNRecurrentCell`.
 
@@ -117,6 +129,7 @@ class LIFMCRefracRecurrentCell(Compartments, SNNRecurrentCell):
 
     weight_names = (*SNNRecurrentCell.weight_names, "g_coupling")
     state_type = LIFRefracState
+    steps = _RECURRENT
 
     def __init__(
         self,
@@ -126,7 +139,8 @@ class LIFMCRefracRecurrentCell(Compartments, SNNRecurrentCell):
         g_coupling: Tensor | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(lif_mc_refrac_step, self.initial_state, input_size, hidden_size, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, input_size, hidden_size, p, **kwargs)
         self.couple(hidden_size, g_coupling)
 
 
@@ -138,7 +152,7 @@ class LIFMCRefracRecurrent(Compartments, SNNRecurrent):
     Args:
         input_size: number of input features.
         hidden_size: number of neurons.
-        p: parameters (s⁻¹, dimensionless potentials).
+        p: parameters (s⁻¹, dimensionless potentials); the method "adjoint" of p.lif means EventProp gradients.
         g_coupling: [hidden, hidden], of one tick; None means a learnt one that starts as randn / √hidden.
         kwargs: weights, autapses, dt, activation_sparse and record_states, as in `SNNRecurrent`.
 
@@ -157,6 +171,7 @@ class LIFMCRefracRecurrent(Compartments, SNNRecurrent):
 
     weight_names = (*SNNRecurrent.weight_names, "g_coupling")
     state_type = LIFRefracState
+    steps = _RECURRENT
 
     def __init__(
         self,
@@ -166,5 +181,6 @@ class LIFMCRefracRecurrent(Compartments, SNNRecurrent):
         g_coupling: Tensor | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(lif_mc_refrac_step, self.initial_state, input_size, hidden_size, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, input_size, hidden_size, p, **kwargs)
         self.couple(hidden_size, g_coupling)

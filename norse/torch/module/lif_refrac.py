@@ -50,7 +50,8 @@ class LIFRefracCell(SNNCell):
     steps = _FEED_FORWARD
 
     def __init__(self, p: LIFRefracParameters = LIF_REFRAC_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(state_fallback=self.initial_state, p=p, **self.steps.chosen(p, kwargs))
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, p, **kwargs)
 
 
 class LIFRefrac(SNN):
@@ -80,7 +81,8 @@ class LIFRefrac(SNN):
     steps = _FEED_FORWARD
 
     def __init__(self, p: LIFRefracParameters = LIF_REFRAC_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(state_fallback=self.initial_state, p=p, **self.steps.chosen(p, kwargs))
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, p, **kwargs)
 
 
 class LIFRefracRecurrentCell(SNNRecurrentCell):
@@ -115,13 +117,8 @@ class LIFRefracRecurrentCell(SNNRecurrentCell):
     def __init__(
         self, input_size: int, hidden_size: int, p: LIFRefracParameters = LIF_REFRAC_DEFAULTS, **kwargs: Any
     ) -> None:
-        super().__init__(
-            state_fallback=self.initial_state,
-            input_size=input_size,
-            hidden_size=hidden_size,
-            p=p,
-            **self.steps.chosen(p, kwargs),
-        )
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, input_size, hidden_size, p, **kwargs)
 
 
 class LIFRefracRecurrent(SNNRecurrent):
@@ -156,10 +153,5 @@ class LIFRefracRecurrent(SNNRecurrent):
     def __init__(
         self, input_size: int, hidden_size: int, p: LIFRefracParameters = LIF_REFRAC_DEFAULTS, **kwargs: Any
     ) -> None:
-        super().__init__(
-            state_fallback=self.initial_state,
-            input_size=input_size,
-            hidden_size=hidden_size,
-            p=p,
-            **self.steps.chosen(p, kwargs),
-        )
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, input_size, hidden_size, p, **kwargs)

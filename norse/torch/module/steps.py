@@ -19,14 +19,14 @@ class Steps(NamedTuple):
     adjoint: Callable[..., Any] | None = None
     adjoint_sparse: Callable[..., Any] | None = None
 
-    def chosen(self, p: Any, options: dict[str, Any]) -> dict[str, Any]:
-        """A module's arguments activation and activation_sparse.
+    def chosen(self, p: Any, options: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """The step for parameters, and a module's options with the step for sparse input among them.
 
         Args:
             p: the model's parameters; those of the neuron inside, if there is one, have the method.
-            options: further arguments of the module; its activation_sparse comes first.
+            options: of the module; its activation_sparse comes before the model's.
         """
         nested = [p, *(value for value in p if hasattr(value, "_fields"))] if isinstance(p, tuple) else []
         if self.adjoint is not None and any(getattr(inner, "method", None) == "adjoint" for inner in nested):
-            return {"activation": self.adjoint, "activation_sparse": self.adjoint_sparse, **options}
-        return {"activation": self.plain, "activation_sparse": self.sparse, **options}
+            return self.adjoint, {"activation_sparse": self.adjoint_sparse, **options}
+        return self.plain, {"activation_sparse": self.sparse, **options}

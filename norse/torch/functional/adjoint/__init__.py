@@ -1,4 +1,4 @@
-"""Steps with exact, surrogate-free gradients of spike times (EventProp): the adjoints of each neuron, derived by hand."""
+"""Steps whose gradients are those of spike times, without a surrogate (EventProp): each neuron's adjoint equations."""
 
 from norse.torch.functional.adjoint.coba_lif_adjoint import coba_lif_adjoint_step, coba_lif_feed_forward_adjoint_step
 from norse.torch.functional.adjoint.lif_adjoint import (
