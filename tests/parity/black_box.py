@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import pytest
 
-from .models import Arrays
+from .observation import Arrays
 
 Key = TypeVar("Key")
 
@@ -28,6 +29,12 @@ def why_missing() -> str | None:
     if asked.stdout.strip() != "1.1.0":
         return f"NORSE_1_1_PYTHON={python} has norse {asked.stdout.strip() or '(none)'}, not 1.1.0"
     return None
+
+
+def skip_without() -> None:
+    """Skips the module that calls it if there is nothing to compare with."""
+    if reason := why_missing():
+        pytest.skip(reason, allow_module_level=True)
 
 
 def observe_published(folder: Path, runs: Mapping[Key, Arrays]) -> dict[Key, Arrays]:
@@ -52,3 +59,10 @@ def observe_published(folder: Path, runs: Mapping[Key, Arrays]) -> dict[Key, Arr
     if process.returncode:
         raise RuntimeError(f"{SCRIPT.name}: {process.stderr.strip().splitlines()[-1]}")
     return {key: dict(np.load(folder / f"{number}.out.npz")) for number, key in enumerate(runs)}
+
+
+def checked(observed: Arrays) -> Arrays:
+    """What was observed; the test fails if that is an error."""
+    if "error" in observed:
+        pytest.fail(f"norse 1.1.0 raises {observed['error']}")
+    return observed

@@ -1,16 +1,13 @@
-"""After the tests: one line a comparison."""
+"""After the tests: what was compared."""
 
 import pytest
 
-MARK = "parity: "
+from .report import Comparison, table
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
-    lines: dict[str, list[str]] = {}
-    for name, text in (item for report in reports for item in report.user_properties):
-        if name.startswith(MARK):
-            lines.setdefault(name.removeprefix(MARK), []).append(str(text))
-    if lines:
+    properties = [value for report in reports for _, value in report.user_properties]
+    if compared := [value for value in properties if isinstance(value, Comparison)]:
         terminalreporter.section("compared with norse 1.1.0 (differences relative to the largest value)")
-        terminalreporter.write_line("\n".join(f"{name}: {', '.join(texts)}" for name, texts in lines.items()))
+        terminalreporter.write_line("\n".join(table(compared)))
