@@ -21,12 +21,13 @@ class _ConductanceSynapse:
 
     def to_input(self, adjoint: Any, x: Tensor, weights: Tensor | None) -> Tensor:
         if weights is None:
-            return torch.where(x > 0, adjoint.g_e, 0.0) - torch.where(x < 0, adjoint.g_i, 0.0)
+            jump: Tensor = torch.where(x > 0, adjoint.g_e, 0.0) - torch.where(x < 0, adjoint.g_i, 0.0)
+            return jump
         excitatory = torch.matmul(adjoint.g_e, torch.relu(weights))
         return excitatory + torch.matmul(adjoint.g_i, torch.relu(-weights))
 
     def to_weights(self, adjoint: Any, x: Tensor, weights: Tensor) -> Tensor:
-        excitatory = torch.where(weights > 0, outer(adjoint.g_e, x), 0.0)
+        excitatory: Tensor = torch.where(weights > 0, outer(adjoint.g_e, x), 0.0)
         return excitatory - torch.where(weights < 0, outer(adjoint.g_i, x), 0.0)
 
 

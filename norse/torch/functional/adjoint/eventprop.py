@@ -144,7 +144,10 @@ class Adjoint:
 
         Raises:
             ValueError: if a parameter wants a gradient, which there is none.
+            NotImplementedError: if the step is traced.
         """
+        if issubclass(type(x), torch.fx.Proxy):  # for which a tracer's isinstance may say that it is a tensor
+            raise NotImplementedError(f"{function.__name__} has gradients that are not those of its operations")
         if torch.is_grad_enabled():
             _refuse_learnt(function, p)
         return self._output(function.apply(x, *pytree.tree_leaves(state), *weights, p, dt))
