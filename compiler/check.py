@@ -4,6 +4,7 @@ What a trace can't see (global state, a wrong rule of ours) shows here, before i
 """
 
 import random
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,9 +12,11 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from norse.compiler.adjoint import Adjoint, differentiate
+from norse.compiler.draws import Draw, draw_ahead
 from norse.compiler.errors import Unsupported
 from norse.compiler.interpret import run_nodes
 from norse.compiler.ir import TIME, Graph, Type
+from norse.compiler.passes.hoist_prologue import split_prologue
 from norse.compiler.passes.infer_types import infer_types
 from norse.compiler.trace.step import Step
 
@@ -29,9 +32,13 @@ _PATTERN = 1021  # as many are chosen, then they repeat
 _DRAWS: tuple[float | None, ...] = (1.0, 30.0, 1000.0, None)
 
 
+# The adjoint of a tick, and the random numbers that it reads.
+_Differentiated = tuple[Adjoint, dict[str, Draw]]
+
+
 def check_step(step: Step, activation: Any, arguments: tuple[Any, ...]) -> None:
     """Raises Unsupported where they disagree. `arguments` are those of the trace; input and state may be fake."""
-    adjoints: dict[frozenset[str], Adjoint] = {}  # by what is wanted: draws differ in their numbers alone
+    adjoints: dict[frozenset[str], _Differentiated] = {}  # by what is wanted: draws differ in their numbers alone
     try:
         for scale in _DRAWS:
             _check_draw(step, activation, arguments, scale, adjoints)
@@ -46,7 +53,7 @@ def _check_draw(
     activation: Any,
     arguments: tuple[Any, ...],
     scale: float | None,
-    adjoints: dict[frozenset[str], Adjoint],
+    adjoints: dict[frozenset[str], _Differentiated],
 ) -> None:
     leaves, structure = pytree.tree_flatten(arguments)
     count = len(pytree.tree_leaves(arguments[:2]))  # input and state; the rest are real parameters
@@ -56,55 +63,134 @@ def _check_draw(
         for place, leaf in enumerate(leaves)
     ]
     tensors = [leaf for leaf in concrete if isinstance(leaf, Tensor)]
-    with torch.enable_grad():
-        result = activation(*pytree.tree_unflatten(concrete, structure))
-    results = (x for x in pytree.tree_leaves(result) if isinstance(x, Tensor))
-    expected = dict(zip(step.graph.outputs, results, strict=True))
-    given = dict(zip(step.graph.inputs, (tensor.detach() for tensor in tensors), strict=True))
-    values: dict[str, Any] = dict(given)
-    run_nodes(step.graph.nodes, values)
-    for name, tensor in expected.items():
-        if not torch.allclose(values[name], tensor.detach(), rtol=0, atol=0, equal_nan=True):
-            raise Unsupported("its traced step gives other results than the step itself")
-    weights = {node.uses[1] for node in step.graph.nodes if node.op == "linear"}
     inputs = dict(zip(step.graph.inputs, tensors, strict=True))
-    _check_gradients(step.graph, given, inputs, expected, weights, adjoints)
+    before = torch.get_rng_state()  # both sides draw the same random numbers
+    try:
+        with torch.enable_grad():
+            result = activation(*pytree.tree_unflatten(concrete, structure))
+            results = (x for x in pytree.tree_leaves(result) if isinstance(x, Tensor))
+            expected = dict(zip(step.graph.outputs, results, strict=True))
+            torch.set_rng_state(before)
+            split = _split(step, inputs)
+        values: dict[str, Any] = {name: tensor.detach() for name, tensor in split.inputs.items()}
+        run_nodes(split.graph.nodes, values)
+        for name, tensor in expected.items():
+            if not torch.allclose(values[name], tensor.detach(), rtol=0, atol=0, equal_nan=True):
+                raise Unsupported("its traced step gives other results than the step itself")
+        torch.set_rng_state(before)
+        _check_gradients(split, inputs, expected, adjoints)
+    finally:
+        torch.set_rng_state(before)
+
+
+@dataclass(frozen=True)
+class _Split:
+    """A step as it runs: what it computes from parameters alone, by torch with its gradients, and the rest."""
+
+    graph: Graph  # the rest
+    inputs: dict[str, Tensor]
+    hoisted: dict[str, Tensor]  # those of the inputs that were computed
+
+    @property
+    def weights(self) -> set[str]:
+        return {node.uses[1] for node in self.graph.nodes if node.op == "linear"}
+
+
+def _split(step: Step, given: dict[str, Tensor]) -> _Split:
+    fixed = [name for name, (argument, _) in zip(step.graph.inputs, step.inputs, strict=True) if argument > 1]
+    prologue, rest = split_prologue((replace(node, tick=True) for node in step.graph.nodes), fixed)
+    values: dict[str, Any] = dict(given)
+    run_nodes(prologue, values)
+    hoisted = {name: values[name] for node in prologue for name in node.outputs}
+    inputs = {**given, **hoisted}
+    return _Split(Graph(tuple(inputs), tuple(rest), step.graph.outputs), inputs, hoisted)
 
 
 def _check_gradients(
-    graph: Graph,
-    given: dict[str, Tensor],
+    split: _Split,
     inputs: dict[str, Tensor],
     expected: dict[str, Tensor],
-    weights: set[str],
-    adjoints: dict[frozenset[str], Adjoint],
+    adjoints: dict[frozenset[str], _Differentiated],
 ) -> None:
-    types = {n: Type(x.dtype, tuple(x.shape) if n in weights else (TIME, *x.shape)) for n, x in given.items()}
     wanted = {name: x for name, x in inputs.items() if x.requires_grad}
     seeds = {name: _normal(x, 100 + place) for place, (name, x) in enumerate(expected.items())}
     outputs = {name: x for name, x in expected.items() if x.requires_grad}
     if not wanted or not outputs:
         return
     outputs_seeds = [seeds[name] for name in outputs]
-    theirs = torch.autograd.grad(list(outputs.values()), list(wanted.values()), outputs_seeds, allow_unused=True)
-    key = frozenset(wanted)
+    theirs = torch.autograd.grad(
+        list(outputs.values()), list(wanted.values()), outputs_seeds, allow_unused=True, retain_graph=True
+    )
+    shape = _common_shape(split, expected)
+    values: dict[str, Any] = {name: x.detach() for name, x in split.inputs.items()}
+    if shape is not None:
+        values.update({name: x.expand(shape) for name, x in values.items() if name not in split.weights})
+        seeds = {name: _widened(seed, shape) for name, seed in seeds.items()}
+    key = frozenset(name for name, x in split.inputs.items() if x.requires_grad)
     if key not in adjoints:
-        unique = Graph(graph.inputs, graph.nodes, tuple(expected), (), types)
-        adjoints[key] = differentiate(infer_types(unique), key)
-    adjoint = adjoints[key]
-    values: dict[str, Any] = {**given, **{f"grad_{name}": seed for name, seed in seeds.items()}}
+        adjoints[key] = _differentiated(split, values, tuple(expected), key)
+    adjoint, drawn = adjoints[key]
+    values.update({name: draw.ahead(device=torch.device("cpu")) for name, draw in drawn.items()})
+    values.update({f"grad_{name}": seed for name, seed in seeds.items()})
     run_nodes(adjoint.graph.nodes, values)
     tolerance = max(_TOLERANCE[x.dtype] for x in (*inputs.values(), *expected.values()) if x.is_floating_point())
     for (name, x), grad in zip(wanted.items(), theirs, strict=True):
-        ours = _gradient(adjoint, name, x, values)
+        ours, rounding = _with_hoisted(adjoint, name, x, split.hoisted, values)
         grad = torch.zeros_like(x) if grad is None else grad
         scale = float(torch.where(grad.isfinite(), grad, 0).abs().max()) if grad.numel() else 1.0
         close = torch.isclose(ours, grad, rtol=0, atol=tolerance * (scale or 1.0), equal_nan=True)
-        close |= (ours - grad).abs() <= _rounding(adjoint, name, x, values)
+        close |= (ours - grad).abs() <= rounding
         if not bool(close.all()):
             raise Unsupported(
                 f"the derivative of its traced step with respect to {name} is not that of the step itself"
             )
+
+
+def _common_shape(split: _Split, expected: dict[str, Tensor]) -> torch.Size | None:
+    """The shape that a loop would give all values, so that gradients of narrower ones add up. None with synapses
+    between neurons of other numbers."""
+    rows = (x for name, x in split.inputs.items() if name not in split.weights)
+    try:
+        shape: torch.Size = torch.broadcast_shapes(*(x.shape for x in (*rows, *expected.values())))
+    except RuntimeError:
+        return None
+    return shape
+
+
+def _widened(seed: Tensor, shape: torch.Size) -> Tensor:
+    """The gradient of a value that is the same throughout, and read in its first place."""
+    wide = seed.new_zeros(shape)
+    missing = len(shape) - seed.ndim
+    wide[(0,) * missing + tuple(slice(0, size) for size in seed.shape)] = seed
+    return wide
+
+
+def _differentiated(
+    split: _Split, values: dict[str, Any], outputs: tuple[str, ...], wanted: frozenset[str]
+) -> _Differentiated:
+    """With types as if all were over time but the weights of synapses."""
+    types = {name: Type(x.dtype, (*(() if name in split.weights else (TIME,)), *x.shape)) for name, x in values.items()}
+    graph = infer_types(Graph(split.graph.inputs, split.graph.nodes, outputs, (), types))
+    ahead, drawn = draw_ahead(graph, graph.types)
+    types.update({name: draw.type for name, draw in drawn.items()})
+    return differentiate(infer_types(ahead.with_types(types)) if drawn else graph, wanted), drawn
+
+
+def _with_hoisted(
+    adjoint: Adjoint, name: str, x: Tensor, hoisted: dict[str, Tensor], values: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """The gradient of an input, also by way of what was computed from it; and what its sums may be off by."""
+    total, rounding = _gradient(adjoint, name, x, values), _rounding(adjoint, name, x, values)
+    for inner, made in hoisted.items():
+        if not made.requires_grad:
+            continue
+        parts = _gradient(adjoint, inner, made, values), _rounding(adjoint, inner, made, values)
+        ours, bound = (
+            torch.autograd.grad(made, x, part.to(made.dtype), allow_unused=True, retain_graph=True)[0] for part in parts
+        )
+        if ours is not None and bound is not None:
+            total, rounding = total + ours, rounding + bound.abs()
+    return total, rounding
 
 
 def _gradient(adjoint: Adjoint, name: str, like: Tensor, values: dict[str, Any]) -> Tensor:

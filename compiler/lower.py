@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from norse.compiler.ir import Graph, Names, Node, Operand, Ref, Register, inline, substitute_inputs
+from norse.compiler.trace.step import Step
 
 
 def lower(network: Graph) -> Graph:
@@ -39,16 +40,20 @@ def _inlined(node: Node, names: Names) -> tuple[list[Node], list[Register], dict
             arguments[name] = Ref(read)
             reads.append((read, _name(operand)))
     made_by_step = {name for inner in step.graph.nodes for name in inner.outputs}
+    moving = _moving(step) if over_time else made_by_step
     results: dict[str, str] = {}
     for inner, outer in zip(step.graph.outputs, node.outputs, strict=True):
-        if inner in made_by_step:
+        if inner in made_by_step & moving:
             results.setdefault(inner, outer)
     body, mapping = inline(step.graph, arguments, results, names, node.attrs["_path"])
     values = {outer: mapping[inner] for inner, outer in zip(step.graph.outputs, node.outputs, strict=True)}
     fed: set[str] = set()
     for place, (inner, outer) in enumerate(zip(step.graph.outputs, node.outputs, strict=True)):
+        if inner not in moving:
+            body.append(Node("paced", (outer,), (mapping[inner], node.inputs[0]), {}, node.attrs["_path"], tick=True))
+            values[outer] = Ref(outer)
         # What is handed on as it is, and a value that two registers keep, get a node of the tick like all else.
-        if over_time and (inner not in made_by_step or inner in fed):
+        elif over_time and (inner not in made_by_step or inner in fed):
             body.append(Node("identity", (outer,), (mapping[inner],), {}, node.attrs["_path"], tick=True))
             values[outer] = Ref(outer)
         fed.update((inner,) if place else ())
@@ -57,6 +62,20 @@ def _inlined(node: Node, names: Names) -> tuple[list[Node], list[Register], dict
         for (read, initial), after in zip(reads, node.outputs[1:], strict=False)
     ]
     return body, registers, values
+
+
+def _moving(step: Step) -> set[str]:
+    """The step's values that its input reaches, in whatever tick. The others' only clock is that there is an input."""
+    moving = {name for name, (argument, _) in zip(step.graph.inputs, step.inputs, strict=True) if argument == 0}
+    states = [name for name, (argument, _) in zip(step.graph.inputs, step.inputs, strict=True) if argument == 1]
+    before = -1
+    while len(moving) > before:
+        before = len(moving)
+        for node in step.graph.nodes:
+            if moving.intersection(node.uses):
+                moving.update(node.outputs)
+        moving.update(read for read, fed in zip(states, step.graph.outputs[1:], strict=False) if fed in moving)
+    return moving
 
 
 def _name(operand: Operand) -> str:

@@ -8,6 +8,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ class Op:
     c: str | None = None
     targets: tuple[Any, ...] = ()  # what the user may have called: functions, and names of tensor methods
     exact: bool = True  # the C expression gives torch's bits
+    draws: Callable[..., torch.Tensor] | None = None  # (shape, dtype=, device=) -> the random numbers in it
     synapse: bool = False  # mixes the neurons: never inside an elementwise loop
 
 
@@ -45,15 +47,25 @@ def _stand_in(operand: Any) -> Any:
 
 def promoted(*operands: Any) -> torch.dtype:
     """torch's dtype for arithmetic between the operands (dimensions outrank 0-d tensors, which outrank numbers)."""
-    parts = [_stand_in(operand) for operand in operands if operand is not None]
-    result = parts[0]
-    for part in parts[1:]:
-        result = torch.empty(_rank(result, part), dtype=torch.result_type(result, part), device="meta")
+    parts = sorted((_stand_in(operand) for operand in operands if operand is not None), key=_rank, reverse=True)
+    results = []
+    for rank, group in groupby(parts, _rank):
+        result, *others = group
+        for part in others:
+            if rank >= 0:
+                result = torch.empty((1,) * rank, dtype=torch.result_type(result, part), device="meta")
+            else:
+                result = max(result, part, key=lambda number: (isinstance(number, float), not isinstance(number, bool)))
+        results.append(result)
+    result, *others = results
+    for part in others:  # of a lower rank
+        result = torch.empty((1,) * _rank(result), dtype=torch.result_type(result, part), device="meta")
     return result.dtype if isinstance(result, torch.Tensor) else torch.result_type(result, result)
 
 
-def _rank(*parts: Any) -> tuple[int, ...]:
-    return (1,) if any(isinstance(part, torch.Tensor) and part.ndim for part in parts) else ()
+def _rank(part: Any) -> int:
+    """What outranks what: -1 for a number."""
+    return part.ndim if isinstance(part, torch.Tensor) else -1
 
 
 def broadcast(*operands: Any) -> tuple[str | int, ...]:
@@ -79,12 +91,28 @@ def arithmetic(*operands: Any) -> Type:
     return Type(_floating(promoted(*operands)), broadcast(*operands))
 
 
+def scaled(*operands: Any) -> Type:
+    """The last operand is a number that takes no part in the promotion."""
+    return arithmetic(*operands[:-1])
+
+
 def product(*operands: Any) -> Type:
     return Type(_floating(promoted(*operands)), broadcast(*operands), all(_spike(operand) for operand in operands))
 
 
+def step_type(x: Any, at_zero: Any) -> Type:
+    return Type(_floating(promoted(x, at_zero)), broadcast(x, at_zero), _spike(at_zero))
+
+
 def comparison(*operands: Any) -> Type:
     return Type(torch.bool, broadcast(*operands), spike=True)
+
+
+def decision(*operands: Any) -> Type:
+    """Of decisions: `&` of whole numbers is something else."""
+    if any(operand.dtype != torch.bool for operand in operands if isinstance(operand, Type)):
+        raise Unsupported("bitwise arithmetic of numbers")
+    return comparison(*operands)
 
 
 def selection(condition: Type, a: Any, b: Any) -> Type:
@@ -99,8 +127,17 @@ def same(operand: Type, *_: Any) -> Type:
     return operand
 
 
+def as_often(operand: Type, clock: Type) -> Type:
+    axes = ((TIME,) if clock.over_time else ()) + operand.tick_axes
+    return Type(operand.dtype, axes, operand.spike)
+
+
 def filled(operand: Type, *_: Any) -> Type:
     return Type(operand.dtype, operand.axes)
+
+
+def chance(probability: Type) -> Type:
+    return Type(_floating(probability.dtype), probability.axes, spike=True)
 
 
 def linear_type(x: Type, weight: Type, bias: Any = None) -> Type:
@@ -110,7 +147,10 @@ def linear_type(x: Type, weight: Type, bias: Any = None) -> Type:
 
 
 def matrix_transpose(weight: Type) -> Type:
-    return Type(weight.dtype, weight.axes[::-1])
+    axes = weight.tick_axes
+    if len(axes) > 2:
+        raise Unsupported(f"the transpose of {weight}")
+    return Type(weight.dtype, (*weight.axes[: len(weight.axes) - len(axes)], *axes[::-1]), weight.spike)
 
 
 def _floating(dtype: torch.dtype) -> torch.dtype:
@@ -157,6 +197,30 @@ def _pow_derivative(g: Any, out: Any, a: Any, b: Any) -> tuple[Any, Any]:
     # 0 ** b is 0 for every b > 0; a ** 0 is 1 for every a.
     by_exponent = a.eq(0).where((b >= 0).where(0, by_exponent), by_exponent)
     return b.eq(0).where(0, by_base), by_exponent
+
+
+def _remainder_derivative(g: Any, out: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    """a - out is a multiple of b; which one, is the derivative by b."""
+    return g, None if _is_number(b) else -g * ((a - out) / b).round()
+
+
+def _softplus_derivative(g: Any, out: Any, x: Any, beta: Any, threshold: Any) -> tuple[Any, ...]:
+    e = (x * beta).exp()
+    return (x * beta > threshold).where(g, g * (e / (e + 1.0))), None, None
+
+
+def _silu_derivative(g: Any, out: Any, x: Any) -> tuple[Any]:
+    s = x.sigmoid()
+    return (g * (s * (x * (1.0 - s) + 1.0)),)
+
+
+def _lerp_derivative(g: Any, out: Any, a: Any, b: Any, weight: Any) -> tuple[Any, ...]:
+    return g * (1.0 - weight), g * weight, None if _is_number(weight) else g * (b - a)
+
+
+def _atan2_derivative(g: Any, out: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    square = a * a + b * b
+    return square.eq(0).where(0, g * (b / square)), square.eq(0).where(0, g * (-a / square))
 
 
 def _log(number: float) -> float:
@@ -219,10 +283,56 @@ _ROWS = (
        (torch.tanh, "tanh"), exact=False),
     Op("sigmoid", torch.sigmoid, arithmetic, lambda g, out, a: (g * ((1.0 - out) * out),), "1 / (1 + norse_exp(-{0}))",
        (torch.sigmoid, torch.nn.functional.sigmoid, "sigmoid"), exact=False),
+    Op("atan", torch.atan, arithmetic, lambda g, out, a: (g / (a * a + 1.0),), "norse_atan({0})",
+       (torch.atan, torch.arctan, "atan", "arctan"), exact=False),
+    Op("atan2", torch.atan2, arithmetic, _atan2_derivative, "norse_atan2({0}, {1})",
+       (torch.atan2, torch.arctan2, "atan2", "arctan2"), exact=False),
+    Op("asin", torch.asin, arithmetic, lambda g, out, a: (g / (1.0 - a * a).sqrt(),), "norse_asin({0})",
+       (torch.asin, torch.arcsin, "asin", "arcsin"), exact=False),
+    Op("acos", torch.acos, arithmetic, lambda g, out, a: (-g / (1.0 - a * a).sqrt(),), "norse_acos({0})",
+       (torch.acos, torch.arccos, "acos", "arccos"), exact=False),
+    Op("exp2", torch.exp2, arithmetic, lambda g, out, a: (g * (out * math.log(2)),), "norse_exp2({0})",
+       (torch.exp2, "exp2"), exact=False),
+    Op("log2", torch.log2, arithmetic, lambda g, out, a: (g / (a * math.log(2)),), "norse_log2({0})",
+       (torch.log2, "log2"), exact=False),
+    Op("log10", torch.log10, arithmetic, lambda g, out, a: (g / (a * math.log(10)),), "norse_log10({0})",
+       (torch.log10, "log10"), exact=False),
+    Op("softplus", torch.nn.functional.softplus, arithmetic, _softplus_derivative, "norse_softplus({0}, {1}, {2})",
+       exact=False),
+    Op("silu", torch.nn.functional.silu, arithmetic, _silu_derivative, "{0} / (1 + norse_exp(-{0}))",
+       (torch.nn.functional.silu,), exact=False),
+    Op("elu", torch.nn.functional.elu, arithmetic,
+       lambda g, out, x, alpha: ((x > 0).where(g, g * (x.exp() * alpha)), None),
+       "{0} > 0 ? {0} : norse_expm1({0}) * {1}", exact=False),
+    Op("leaky_relu", torch.nn.functional.leaky_relu, arithmetic,
+       lambda g, out, x, slope: ((x > 0).where(g, g * slope), None), "{0} > 0 ? {0} : {0} * {1}"),
+    # fused multiply-add where torch vectorises
+    Op("lerp", torch.lerp, arithmetic, _lerp_derivative, "norse_lerp({0}, {1}, {2})", (torch.lerp, "lerp"),
+       exact=False),
+    Op("add_scaled", lambda a, b, scale: torch.add(a, b, alpha=scale), scaled,
+       lambda g, out, a, b, scale: (g, g * scale, None), "{0} + {2} * {1}", exact=False),
+    Op("addcmul", lambda a, b, c, scale: torch.addcmul(a, b, c, value=scale), scaled,
+       lambda g, out, a, b, c, scale: (g, g * (c * scale), g * (b * scale), None), "{0} + {3} * {1} * {2}",
+       exact=False),
+    Op("addcdiv", lambda a, b, c, scale: torch.addcdiv(a, b, c, value=scale), scaled,
+       lambda g, out, a, b, c, scale: (g, g * (c.reciprocal() * scale), -g * (b / (c * c) * scale), None),
+       "{0} + {3} * {1} / {2}", exact=False),
     Op("erf", torch.erf, arithmetic, lambda g, out, a: (g * (_TWO_OVER_ROOT_PI * (-(a * a)).exp()),), "norse_erf({0})",
        (torch.erf, "erf"), exact=False),
     Op("pow", operator.pow, arithmetic, _pow_derivative, "norse_pow({0}, {1})",
        (operator.pow, torch.pow, "pow"), exact=False),
+    # steps, whose derivative is zero
+    Op("floor", torch.floor, arithmetic, lambda g, out, a: (None,), "norse_floor({0})", (torch.floor, "floor")),
+    Op("ceil", torch.ceil, arithmetic, lambda g, out, a: (None,), "norse_ceil({0})", (torch.ceil, "ceil")),
+    Op("round", torch.round, arithmetic, lambda g, out, a: (None,), "norse_round({0})", (torch.round, "round")),
+    Op("trunc", torch.trunc, arithmetic, lambda g, out, a: (None,), "norse_trunc({0})",
+       (torch.trunc, torch.fix, "trunc", "fix")),
+    Op("frac", torch.frac, arithmetic, lambda g, out, a: (g,), "{0} - norse_trunc({0})", (torch.frac, "frac")),
+    Op("fmod", torch.fmod, arithmetic, _remainder_derivative, "norse_fmod({0}, {1})", (torch.fmod, "fmod")),
+    Op("remainder", torch.remainder, arithmetic, _remainder_derivative, "norse_remainder({0}, {1})",
+       (operator.mod, torch.remainder, "remainder")),
+    Op("heaviside", torch.heaviside, step_type, lambda g, out, a, b: (None, None), "{0} == 0 ? {1} : {0} > 0",
+       (torch.heaviside, "heaviside")),
     # decisions
     Op("gt", operator.gt, comparison, None, "{0} > {1}", (operator.gt, torch.gt, torch.greater, "gt", "greater")),
     Op("ge", operator.ge, comparison, None, "{0} >= {1}", (operator.ge, torch.ge, torch.greater_equal, "ge")),
@@ -232,15 +342,30 @@ _ROWS = (
     Op("ne", operator.ne, comparison, None, "{0} != {1}", (operator.ne, torch.ne, "ne")),
     Op("logical_and", torch.logical_and, comparison, None, "{0} && {1}", (torch.logical_and, "logical_and")),
     Op("logical_or", torch.logical_or, comparison, None, "{0} || {1}", (torch.logical_or, "logical_or")),
+    Op("logical_xor", torch.logical_xor, comparison, None, "{0} != {1}", (torch.logical_xor, "logical_xor")),
+    Op("bitwise_and", operator.and_, decision, None, "{0} && {1}",
+       (operator.and_, torch.bitwise_and, "bitwise_and")),
+    Op("bitwise_or", operator.or_, decision, None, "{0} || {1}", (operator.or_, torch.bitwise_or, "bitwise_or")),
+    Op("bitwise_xor", operator.xor, decision, None, "{0} != {1}", (operator.xor, torch.bitwise_xor, "bitwise_xor")),
+    Op("bitwise_not", operator.invert, decision, None, "!{0}",
+       (operator.invert, torch.bitwise_not, "bitwise_not")),
     Op("logical_not", torch.logical_not, comparison, None, "!{0}", (torch.logical_not, "logical_not")),
     Op("where", torch.where, selection, lambda g, out, c, a, b: (None, c.where(g, 0), c.where(0, g)),
        "{0} ? {1} : {2}", (torch.where,)),
+    # random numbers: kernels read them, see draws.py
+    Op("bernoulli", torch.bernoulli, chance, lambda g, out, a: (None,), None,
+       (torch.bernoulli, "bernoulli"), exact=False, draws=torch.rand),
+    Op("rand_like", torch.rand_like, filled, lambda g, out, a: (None,), None,
+       (torch.rand_like,), exact=False, draws=torch.rand),
+    Op("randn_like", torch.randn_like, filled, lambda g, out, a: (None,), None,
+       (torch.randn_like,), exact=False, draws=torch.randn),
     # the same value, seen otherwise
     Op("cast", lambda x, dtype: x.to(dtype), cast_to,
        lambda g, out, x, dtype: (g if dtype.is_floating_point else None, None), "{0}"),
     Op("detach", torch.detach, same, lambda g, out, x: (None,), "{0}", (torch.detach, "detach")),
     Op("identity", torch.clone, same, lambda g, out, x: (g,), "{0}", (torch.clone, "clone", "contiguous")),
-    Op("full_like", torch.full_like, filled, lambda g, out, x, value: (None, None), "{1}"),
+    Op("paced", lambda x, clock: x, as_often, lambda g, out, x, clock: (g, None), None),  # at every tick of the clock
+    Op("full_like", torch.full_like, filled, lambda g, out, x, value: (None, None), "{1}", (torch.full_like,)),
     # synapses: they mix neurons, one sample and one tick at a time
     Op("linear", torch.nn.functional.linear, linear_type, None, None,
        (torch.nn.functional.linear,), synapse=True),

@@ -12,7 +12,7 @@ import numpy
 import torch
 
 from norse.compiler.ir import Graph, Node, Operand, Ref
-from norse.compiler.ops import OPS, comparison, promoted
+from norse.compiler.ops import OPS, comparison, decision, promoted
 
 C_TYPES: Mapping[torch.dtype, str] = {torch.float32: "float", torch.float64: "double", torch.bool: "bool"}
 
@@ -93,6 +93,8 @@ def _expression(graph: Graph, node: Node) -> str:
     if row.result is comparison:
         known = [graph.types[o.name] if isinstance(o, Ref) else o for o in node.inputs]
         dtype = torch.bool if node.op.startswith("logical") else promoted(*known)
+    elif row.result is decision:
+        dtype = torch.bool
     dtypes = [torch.bool, dtype, dtype] if node.op == "where" else [dtype] * len(node.inputs)
     return row.c.format(*(converted(graph, o, d) for o, d in zip(node.inputs, dtypes, strict=True)))
 

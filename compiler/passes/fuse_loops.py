@@ -54,7 +54,9 @@ def _depths(graph: Graph) -> dict[str, int]:
     edges = networkx.DiGraph(graph.to_networkx())
     edges.add_edges_from((register.value, register.next) for register in graph.registers)  # read and fed in one loop
     barriers = {name for node in graph.nodes if node.region and node.region != "prologue" for name in node.outputs}
-    module = {name: node.module for node in graph.nodes if node.tick and not node.region for name in node.outputs}
+    module = {
+        name: node.module for node in graph.nodes if node.tick and node.region != "prologue" for name in node.outputs
+    }
     components = networkx.condensation(edges)
     members = components.nodes.data("members")
     order = list(networkx.topological_sort(components))

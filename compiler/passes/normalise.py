@@ -1,32 +1,50 @@
 """Normalise: what the user called (`torch.mul`, `*`, `.mul`) becomes an op of the table; all else stays `call`."""
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from norse.compiler.ir import Graph, Node, Operand
+from norse.compiler.ir import Graph, Names, Node, Operand, Ref
 from norse.compiler.ops import OPS, TARGETS
 
 
-def normalise(graph: Graph) -> Graph:
-    """`call(%x, 2, target=torch.pow)` becomes `square(%x)`; graphs inside `custom` nodes too."""
-    return graph.with_nodes(_normalised(node) for node in graph.nodes)
+def normalise(graph: Graph, step: bool = False) -> Graph:
+    """`call(%x, 2, target=torch.pow)` becomes `square(%x)`; graphs inside `custom` nodes too.
+
+    Of a neuron's step, calls that the table has for matrices alone as well: what a type rule refuses there stays eager,
+    while a network's calls run as they are.
+    """
+    table = _SPECIAL | _IN_STEPS if step else _SPECIAL
+    names = Names(graph.names)
+    return graph.with_nodes(made for node in graph.nodes for made in _split_product(_normalised(node, table), names))
 
 
-def _normalised(node: Node) -> Node:
+def _split_product(node: Node, names: Names) -> Iterable[Node]:
+    """`matmul(%x, %m)` becomes `linear(%x, transpose(%m))`: one op for all products with a matrix."""
+    if node.op != "matmul":
+        return (node,)
+    x, matrix = node.inputs
+    turned = names.fresh("transposed")
+    return (
+        replace(node, op="transpose", outputs=(turned,), inputs=(matrix,)),
+        replace(node, op="linear", inputs=(x, Ref(turned))),
+    )
+
+
+def _normalised(node: Node, table: Mapping[Any, Callable[..., tuple[Any, ...] | None]]) -> Node:
     if node.op == "custom":
-        inner = {key: normalise(node.attrs[key]) for key in ("_forward", "_backward")}
+        inner = {key: normalise(node.attrs[key], True) for key in ("_forward", "_backward")}
         return replace(node, attrs={**node.attrs, **inner})
     if node.op != "call":
         return node
     target, kwargs = node.attrs["_target"], node.attrs["_kwargs"]
     positional = node.inputs[: len(node.inputs) - len(kwargs)]
-    if target in _SPECIAL:
+    if target in table:
         try:
-            found = _SPECIAL[target](*positional, **kwargs)
+            found = table[target](*positional, **kwargs)
         except TypeError:  # an overload that the table does not have
             return node
         if found is None:
@@ -49,7 +67,7 @@ def _arity(op: str, positional: tuple[Operand, ...]) -> int:
         return len(positional)
     derivative = OPS[op].derivative
     if derivative is None:
-        return 1 if op == "logical_not" else 2
+        return 1 if op in ("logical_not", "bitwise_not", "transpose") else 2
     return derivative.__code__.co_argcount - 2
 
 
@@ -74,6 +92,59 @@ def _to(x: Operand, dtype: Operand) -> tuple[Any, ...] | None:
 
 def _cast(dtype: torch.dtype) -> Callable[[Operand], tuple[Any, ...]]:
     return lambda x: ("cast", x, dtype)
+
+
+def _product(x: Operand, matrix: Operand) -> tuple[Any, ...] | None:
+    return ("matmul", x, matrix) if isinstance(matrix, Ref) else None
+
+
+def _attribute(x: Operand, name: Operand) -> tuple[Any, ...] | None:
+    return ("transpose", x) if name in ("T", "mT") else None
+
+
+def _transposed(input: Operand, dim0: Operand, dim1: Operand) -> tuple[Any, ...] | None:
+    return ("transpose", input) if {dim0, dim1} in ({0, 1}, {-1, -2}) else None
+
+
+def _sum(sign: int) -> Callable[..., tuple[Any, ...] | None]:
+    def arguments(input: Operand, other: Operand, alpha: Operand = 1) -> tuple[Any, ...] | None:
+        if alpha == 1:
+            return "add" if sign > 0 else "sub", input, other
+        return ("add_scaled", input, other, sign * alpha) if isinstance(alpha, int | float) else None
+
+    return arguments
+
+
+def _softplus(input: Operand, beta: Operand = 1.0, threshold: Operand = 20.0) -> tuple[Any, ...]:
+    return ("softplus", input, beta, threshold)
+
+
+def _elu(input: Operand, alpha: Operand = 1.0, inplace: bool = False) -> tuple[Any, ...] | None:
+    return None if inplace else ("elu", input, alpha)
+
+
+def _leaky_relu(input: Operand, negative_slope: Operand = 0.01, inplace: bool = False) -> tuple[Any, ...] | None:
+    return None if inplace else ("leaky_relu", input, negative_slope)
+
+
+def _lerp(input: Operand, end: Operand, weight: Operand) -> tuple[Any, ...]:
+    return ("lerp", input, end, weight)
+
+
+def _addcmul(input: Operand, tensor1: Operand, tensor2: Operand, value: Operand = 1) -> tuple[Any, ...]:
+    return ("addcmul", input, tensor1, tensor2, value)
+
+
+def _addcdiv(input: Operand, tensor1: Operand, tensor2: Operand, value: Operand = 1) -> tuple[Any, ...]:
+    return ("addcdiv", input, tensor1, tensor2, value)
+
+
+def _masked_fill(input: Operand, mask: Operand, value: Operand) -> tuple[Any, ...]:
+    return ("where", mask, value, input)
+
+
+def _heaviside(input: Operand, values: Operand) -> tuple[Any, ...]:
+    return ("heaviside", input, values)
 
 
 def _filled(value: float) -> Callable[[Operand], tuple[Any, ...]]:
@@ -107,8 +178,28 @@ _SPECIAL: dict[Any, Callable[..., tuple[Any, ...] | None]] = {
     "bool": _cast(torch.bool),
     torch.zeros_like: _filled(0),
     torch.ones_like: _filled(1),
+    torch.full_like: lambda input, fill_value: ("full_like", input, fill_value),
     torch.nn.functional.linear: _linear,
+    **dict.fromkeys((torch.add, "add"), _sum(1)),
+    **dict.fromkeys((torch.sub, "sub", torch.subtract, "subtract"), _sum(-1)),
+    torch.rsub: lambda input, other: ("sub", other, input),
+    torch.nn.functional.softplus: _softplus,
+    torch.nn.functional.elu: _elu,
+    torch.nn.functional.leaky_relu: _leaky_relu,
+    torch.nn.functional.silu: lambda input, inplace=False: None if inplace else ("silu", input),
+    **dict.fromkeys((torch.lerp, "lerp"), _lerp),
+    **dict.fromkeys((torch.addcmul, "addcmul"), _addcmul),
+    **dict.fromkeys((torch.addcdiv, "addcdiv"), _addcdiv),
+    **dict.fromkeys((torch.heaviside, "heaviside"), _heaviside),
     torch.nn.functional.relu: _relu,
     torch.max: lambda input, other: ("maximum", input, other),
     torch.min: lambda input, other: ("minimum", input, other),
+}
+
+_IN_STEPS: dict[Any, Callable[..., tuple[Any, ...] | None]] = {
+    **dict.fromkeys((operator.matmul, torch.matmul, torch.mm, "matmul", "mm", "__matmul__"), _product),
+    **dict.fromkeys((torch.transpose, "transpose", torch.swapaxes, "swapaxes"), _transposed),
+    **dict.fromkeys((torch.t, "t"), lambda input: ("transpose", input)),
+    getattr: _attribute,
+    **dict.fromkeys((torch.masked_fill, "masked_fill"), _masked_fill),
 }

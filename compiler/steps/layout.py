@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from norse.compiler.draws import Draw, draw_ahead, draws
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import TIME, Graph, Type
 from norse.compiler.passes.infer_types import infer_nodes
@@ -23,7 +24,8 @@ class Layout:
     lead: int
     kinds: Mapping[str, Kind]
     states: tuple[Shape, ...]  # of each register, as eager would return it
-    graph: Graph  # the tick, with the types that it has for these inputs
+    graph: Graph  # the tick, with the types that it has for these inputs, and its random numbers among them
+    draws: Mapping[str, Draw]
 
     @property
     def samples(self) -> int:
@@ -78,13 +80,19 @@ def find_layout(
     later.update({r.value: _tick_type(first[r.next]) for r in tick.registers})
     infer_nodes(tick.nodes, later)
     _check_first_tick(tick, first, later)
+    tick, drawn = draw_ahead(tick, later)
+    later.update({name: draw.type for name, draw in drawn.items()})
+    infer_nodes(tick.nodes, later)
+    varying = (*varying, *drawn)
     shape: Shape = ()
     for name in (*(o for node in tick.nodes for o in node.outputs), *(r.value for r in tick.registers)):
         shape = torch.broadcast_shapes(shape, later[name].tick_axes)
+    for register in tick.registers:  # of a state that is given and never read, nothing else is as large
+        shape = torch.broadcast_shapes(shape, first[register.value].tick_axes)
     for name in tick.outputs:
         if later[name].tick_axes != shape:
             raise Unsupported(f"its output is {list(later[name].tick_axes)} a tick, and its state {list(shape)}")
-    kinds = {name: _kind(tick, name, varying, tensors[name]) for name in tick.inputs}
+    kinds = {name: _kind(tick, name, varying, tensors.get(name)) for name in tick.inputs}
     matrix = Kind.MATRIX in kinds.values()
     lead = max(len(shape) - 1, 0) if matrix else min(1, max(len(shape) - 1, 0))
     neurons = math.prod(shape[lead:])
@@ -94,7 +102,7 @@ def find_layout(
     fixed = set(tick.inputs) - set(varying)
     typed = {n: t if n in fixed else replace(t, axes=(TIME, *t.tick_axes)) for n, t in later.items()}
     states = tuple(tuple(map(int, later[r.value].tick_axes)) for r in tick.registers)
-    return Layout(shape, lead, kinds, states, tick.with_types(typed))
+    return Layout(shape, lead, kinds, states, tick.with_types(typed), drawn)
 
 
 def _check_first_tick(tick: Graph, first: Mapping[str, Type], later: Mapping[str, Type]) -> None:
@@ -103,6 +111,8 @@ def _check_first_tick(tick: Graph, first: Mapping[str, Type], later: Mapping[str
         for name in node.outputs:
             if first[name].dtype != later[name].dtype:
                 raise Unsupported(f"%{name} is {first[name].dtype} at the first tick and {later[name].dtype} later")
+            if draws(node) and first[name].tick_axes != later[name].tick_axes:
+                raise Unsupported(f"%{name} is drawn in another shape at the first tick")
     for register in tick.registers:
         if _tick_type(first[register.next]) != _tick_type(later[register.next]):
             raise Unsupported("the shape of its state changes at every tick")
@@ -113,8 +123,8 @@ def _check_first_tick(tick: Graph, first: Mapping[str, Type], later: Mapping[str
             raise Unsupported("the shape of its output changes after the first tick")
 
 
-def _kind(tick: Graph, name: str, varying: Sequence[str], tensor: Tensor) -> Kind:
-    if name in varying:
+def _kind(tick: Graph, name: str, varying: Sequence[str], tensor: Tensor | None) -> Kind:
+    if name in varying or tensor is None:
         return Kind.TICK
     if any(node.op == "linear" and node.uses[1:2] == (name,) for node in tick.nodes):
         return Kind.MATRIX

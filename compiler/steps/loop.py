@@ -4,7 +4,7 @@ import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Container, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -27,13 +27,15 @@ _MOST_LAYOUTS = 64  # of one loop: every batch size has one
 class Tick:
     """What a loop computes: its nodes between registers, and how its inputs vary.
 
-    `over_time`: its varying inputs have time at dimension 0; else there is one tick. `fallback`: initial values that
-    the neuron made up itself, whose gradient nobody can see. `outer` are the names that its values have in the model:
-    inside they are numbered anew, so that neurons of one kind have one text and one kernel.
+    `over_time`: its varying inputs have time at dimension 0; else there is one tick. `clock` is the value in the model
+    that has as many ticks. `fallback`: initial values that the neuron made up itself, whose gradient nobody can see.
+    `outer` are the names that its values have in the model: inside they are numbered anew, so that neurons of one kind
+    have one text and one kernel.
     """
 
     graph: Graph
     varying: tuple[str, ...]
+    clock: str
     over_time: bool
     fallback: frozenset[str]
     outer: Mapping[str, str]
@@ -54,7 +56,7 @@ class LoopStep:
     _regions: dict[Any, Region] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        inexact = sorted({n.op for n in self.tick.graph.nodes if n.op in OPS and not OPS[n.op].exact})
+        inexact = sorted(_inexact(self.tick.graph))
         if not self.backends:
             self.reason = "backend='torch'"
         elif self.exact and inexact:
@@ -70,11 +72,12 @@ class LoopStep:
         layout = self._layout(tensors, initial)
         if isinstance(layout, str):
             self.reason = layout
-        backend = self._backend(tensors[self.tick.varying[0]].device)
+        clock: Tensor = values[self.tick.clock]
+        backend = self._backend(clock.device)
         if isinstance(layout, Layout) and backend is not None:
-            outputs, final = self._native(backend, layout, tensors, initial)
+            outputs, final = self._native(backend, layout, tensors, initial, clock)
         else:
-            outputs, final = self._with_torch(tensors, initial)
+            outputs, final = self._with_torch(tensors, initial, clock)
         for name, output in zip(graph.outputs, outputs, strict=True):
             values[outer[name]] = output if self.tick.over_time else output.squeeze(0)
         values.update({f"final {outer[r.value]}": state for r, state in zip(graph.registers, final, strict=True)})
@@ -111,22 +114,30 @@ class LoopStep:
     def _give_up(self, reason: str) -> None:
         self.backends, self.reason = (), reason
 
+    def _length(self, clock: Tensor) -> int:
+        return clock.shape[0] if self.tick.over_time else 1
+
     def _native(
-        self, backend: Backend, layout: Layout, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]
+        self,
+        backend: Backend,
+        layout: Layout,
+        tensors: Mapping[str, Tensor],
+        initial: Mapping[str, Tensor],
+        clock: Tensor,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        graph = self.tick.graph
-        length = tensors[self.tick.varying[0]].shape[0]
+        graph, length = self.tick.graph, self._length(clock)
         if length == 0:
-            like, types = tensors[self.tick.varying[0]], layout.graph.types
-            empty = [like.new_empty((0, *layout.shape), dtype=types[name].dtype) for name in graph.outputs]
+            types = layout.graph.types
+            empty = [clock.new_empty((0, *layout.shape), dtype=types[name].dtype) for name in graph.outputs]
             return empty, list(initial.values())
         wanted = self._wanted(tensors, initial)
         varying = set(self.tick.varying)
         given = [layout.tick(x) if n in varying else layout.fixed(x, layout.kinds[n]) for n, x in tensors.items()]
+        given += [layout.tick(draw.ahead(length, device=clock.device)) for draw in layout.draws.values()]
         states = [layout.state(x if name in wanted else x.detach()) for name, x in initial.items()]
         region = self._region(backend, layout, wanted)
         if region is None:
-            return self._with_torch(tensors, initial)
+            return self._with_torch(tensors, initial, clock)
         results = region([*given, *states], (length, layout.samples, layout.neurons))
         outputs = [x.reshape(length, *layout.shape) for x in results[: len(graph.outputs)]]
         final = results[len(graph.outputs) : len(graph.outputs) + len(graph.registers)]
@@ -161,11 +172,10 @@ class LoopStep:
     # ---- torch -----------------------------------------------------------------------------------
 
     def _with_torch(
-        self, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]
+        self, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor], clock: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Eager's operations, tick by tick."""
-        graph, varying = self.tick.graph, set(self.tick.varying)
-        length = tensors[self.tick.varying[0]].shape[0]
+        graph, varying, length = self.tick.graph, set(self.tick.varying), self._length(clock)
         fixed = {name: x for name, x in tensors.items() if name not in varying}
         ticks = {name: x.unbind(0) for name, x in tensors.items() if name in varying}
         states = {r.value: initial[r.initial] for r in graph.registers}
@@ -197,23 +207,30 @@ def make_tick(
     fallback: frozenset[str],
 ) -> Tick:
     """The tick of some nodes. `fixed` are values from outside that do not vary; registers read inside stay inside."""
+    clocks = [node.uses[-1] for node in nodes if node.op == "paced"]
+    nodes = [_unpaced(node) for node in nodes]
     made = {name for node in nodes for name in node.outputs}
     kept = tuple(registers)
     inside = made | {register.value for register in kept}
     reads = (*(use for node in nodes for use in node.uses), *(register.next for register in kept), *outputs)
     inputs = tuple(dict.fromkeys(name for name in reads if name not in inside))
     moving = tuple(name for name in inputs if name not in fixed)
-    if not moving:
+    if not moving and not clocks:
         raise Unsupported("its step does not read its input")
     graph = Graph(inputs, tuple(nodes), tuple(outputs), kept)
     inner = _numbered_anew(graph)
     return Tick(
         renamed(graph, inner),
         tuple(inner[name] for name in moving),
+        (*moving, *clocks)[0],
         over_time,
         frozenset(inner[name] for name in fallback if name in inner),
         {new: old for old, new in inner.items()},
     )
+
+
+def _unpaced(node: Node) -> Node:
+    return replace(node, op="identity", inputs=node.inputs[:1]) if node.op == "paced" else node
 
 
 def _numbered_anew(graph: Graph) -> dict[str, str]:
@@ -223,6 +240,13 @@ def _numbered_anew(graph: Graph) -> dict[str, str]:
     reads = (r.value for r in graph.registers)
     order = dict.fromkeys((*graph.inputs, *reads, *(r.initial for r in graph.registers), *made))
     return {name: names.fresh(re.sub(r"(_\d+)+$", "", name)) for name in order}
+
+
+def _inexact(graph: Graph) -> set[str]:
+    """The ops, also inside of custom functions, whose native bits are not torch's."""
+    inner = (node.attrs["_forward"] for node in graph.nodes if node.op == "custom")
+    own = {node.op for node in graph.nodes if node.op in OPS and not OPS[node.op].exact}
+    return own.union(*map(_inexact, inner))
 
 
 _WARNED: set[str] = set()

@@ -27,7 +27,7 @@ def trace_neuron(module: Any, tick: torch.Tensor, state: Any) -> tuple[Step, tup
     weights = tuple(getattr(module, name) for name in module.weight_names)
     arguments = (tick, state, *weights, module.p, module.dt)
     step = trace_step(module.activation, arguments)
-    return replace(step, graph=normalise(step.graph)), arguments
+    return replace(step, graph=normalise(step.graph, step=True)), arguments
 
 
 def types_of_a_tick(step: Step, arguments: tuple[Any, ...]) -> dict[str, Type]:

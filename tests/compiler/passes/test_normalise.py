@@ -85,9 +85,17 @@ def test_the_graphs_inside_a_custom_derivative_are_normalised_too() -> None:
 
 def test_keyword_arguments_that_change_what_a_function_does_keep_it_a_call() -> None:
     def step(x: Tensor, v: Tensor, p: None, dt: float) -> tuple[Tensor, Tensor]:
-        return torch.add(x, v, alpha=2), torch.div(x, v, rounding_mode="floor")
+        return torch.round(x, decimals=1), torch.div(x, v, rounding_mode="floor")
 
     assert [node.op for node in normalise(traced(step)).nodes] == ["call", "call"]
+
+
+def test_a_product_with_a_matrix_is_a_synapse_however_it_is_written() -> None:
+    def step(x: Tensor, v: Tensor, p: None, dt: float) -> tuple[Tensor, Tensor]:
+        return x @ v.T, torch.mm(x, v.transpose(0, 1))
+
+    assert [node.op for node in normalise(traced(step), step=True).nodes] == ["transpose", "transpose", "linear"] * 2
+    assert "linear" not in {node.op for node in normalise(traced(step)).nodes}  # a network's own calls stay
 
 
 def test_operands_given_by_keyword_find_their_places() -> None:
