@@ -27,8 +27,7 @@ class _ConductanceSynapse:
         return excitatory + torch.matmul(adjoint.g_i, torch.relu(-weights))
 
     def to_weights(self, adjoint: Any, x: Tensor, weights: Tensor) -> Tensor:
-        excitatory: Tensor = torch.where(weights > 0, outer(adjoint.g_e, x), 0.0)
-        return excitatory - torch.where(weights < 0, outer(adjoint.g_i, x), 0.0)
+        return (weights > 0) * outer(adjoint.g_e, x) - (weights < 0) * outer(adjoint.g_i, x)
 
 
 def _rule(
