@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from norse.compiler.calls import Call, row_of
 from norse.compiler.errors import CompileError
 from norse.compiler.interpret import run_node, value_of
 from norse.compiler.ir import Node
-from norse.compiler.layers import check_layer_input
+from norse.compiler.layers import Layer, check_layer_input
 from norse.compiler.ops import OPS
 from norse.compiler.trace.neuron import first_tick
 
@@ -88,13 +89,9 @@ class TorchStep:
         check_layer_input(layer, node.attrs["_path"], first_tick(x) if node.attrs["_over_time"] else x)
         if not node.attrs["_over_time"]:
             return layer(x)
-        if self._exact or not row.per_sample(layer, x.ndim - 1) or x.shape[0] == 0:
+        if self._exact or not row.per_sample(layer, x.ndim - 1):
             return _tick_by_tick(layer, x)
-        if row.keeps_leading or (row.sample_rank is not None and x.ndim == row.sample_rank + 1):
-            return layer(x)
-        if x.ndim < 3:
-            return _tick_by_tick(layer, x)
-        return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return _at_once(layer, row, x)
 
     def _lifted(self, node: Node, values: Values) -> Any:
         """A call of the user inside a Lift: what varies with time, it reads tick by tick."""
@@ -110,13 +107,25 @@ class TorchStep:
             run_node(node, at_once)
             return at_once[node.output]  # type: ignore[no-any-return]
 
-        return _tick_by_tick(tick, *sequences.values())
+        ranks = {x.ndim - 1 for x in sequences.values()}
+        row = None if self._exact or len(ranks) != 1 else row_of(node, varying, *ranks)
+        return _tick_by_tick(tick, *sequences.values()) if row is None else _at_once(tick, row, *sequences.values())
 
 
 def _broadcasts_alike(sequences: Mapping[str, Any], fixed: Mapping[str, Any]) -> bool:
     """Whether elementwise arithmetic on sequences is that on ticks: time must not meet another axis."""
     ranks = {x.ndim for x in sequences.values()}
     return len(ranks) == 1 and max((x.ndim for x in fixed.values()), default=0) < min(ranks)
+
+
+def _at_once(function: Callable[..., Tensor], row: Layer | Call, *sequences: Tensor) -> Tensor:
+    """What acts on every sample alone, on those of all ticks: as they are, or with time folded into the batch."""
+    first = sequences[0]
+    if first.shape[0] and (row.keeps_leading or (row.sample_rank is not None and first.ndim == row.sample_rank + 1)):
+        return function(*sequences)
+    if first.shape[0] == 0 or first.ndim < 3 or len({x.shape[:2] for x in sequences}) > 1:
+        return _tick_by_tick(function, *sequences)
+    return function(*(x.flatten(0, 1) for x in sequences)).unflatten(0, first.shape[:2])
 
 
 def _tick_by_tick(function: Callable[..., Tensor], *sequences: Tensor) -> Tensor:

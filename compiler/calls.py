@@ -1,0 +1,110 @@
+"""The call table: torch's functions and tensor methods that act on every sample alone, as the layers in their table do.
+
+A user's call inside a lifted module, or in a loop over time, takes all ticks at once where its row says so, and is made
+tick by tick where there's none.
+"""
+
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from norse.compiler.ir import Node, refs
+
+
+@dataclass(frozen=True)
+class Call:
+    sample_rank: int | None = None  # dimensions of one sample; None: a tick has any number, and the batch is the first
+    per_sample: Callable[..., bool] = lambda rank, *args, **kwargs: True  # given the other arguments
+    keeps_leading: bool = False  # acts on every leading position alone, whatever the input's rank
+
+
+def _flattens_features(rank: int, start_dim: int = 0, end_dim: int = -1) -> bool:
+    return start_dim % max(rank, 1) > 0
+
+
+def _along_features(rank: int, dim: Any = None, *_: Any, **options: Any) -> bool:
+    """A dimension, or some of them, that are not the batch's; None is all, or torch's guess."""
+    dims = dim if isinstance(dim, tuple | list) else (dim,)
+    return bool(dims) and all(isinstance(d, int) and d % max(rank, 1) > 0 for d in dims)
+
+
+def _without_draws(rank: int, p: float = 0.5, training: bool = True, inplace: bool = False) -> bool:
+    return not training and not inplace
+
+
+def _on_a_copy(rank: int, *args: Any, **options: Any) -> bool:
+    """Not in place; the flag may come at any place."""
+    return not options.get("inplace") and not any(value is True for value in args)
+
+
+def _one_result(rank: int, *args: Any, return_indices: bool = False, **options: Any) -> bool:
+    return return_indices is False and not any(value is True for value in args)
+
+
+def _with_a_constant(rank: int, pad: Any, mode: str = "constant", value: Any = None) -> bool:
+    return mode == "constant"
+
+
+def _spatial(*targets: Any, **facts: Any) -> dict[Any, Call]:
+    """Rows of a function for one, two and three dimensions of space, behind the channels."""
+    return {target: Call(rank, **facts) for rank, target in enumerate(targets, start=2)}
+
+
+def _each(*targets: Any, **facts: Any) -> dict[Any, Call]:
+    return dict.fromkeys(targets, Call(None, **facts))
+
+
+CALLS: Mapping[Any, Call] = {
+    # synapses with the model's own weights
+    **_spatial(torch.conv1d, torch.conv2d, torch.conv3d),
+    **_spatial(torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d),
+    # pooling
+    **_spatial(functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d),
+    **_spatial(functional.max_pool1d, functional.max_pool2d, functional.max_pool3d, per_sample=_one_result),
+    **_spatial(torch.max_pool1d, torch.max_pool2d, torch.max_pool3d),
+    **_spatial(functional.lp_pool1d, functional.lp_pool2d, functional.lp_pool3d),
+    **_spatial(torch.adaptive_avg_pool1d, functional.adaptive_avg_pool2d, functional.adaptive_avg_pool3d),
+    **_spatial(
+        functional.adaptive_max_pool1d, functional.adaptive_max_pool2d, functional.adaptive_max_pool3d,
+        per_sample=_one_result,
+    ),
+    # activations
+    **_each(
+        functional.gelu, functional.logsigmoid, functional.softplus, functional.softsign, functional.tanhshrink,
+        keeps_leading=True,
+    ),
+    **_each(
+        functional.celu, functional.elu, functional.hardsigmoid, functional.hardswish, functional.hardtanh,
+        functional.leaky_relu, functional.mish, functional.relu6, functional.selu, functional.silu,
+        per_sample=_on_a_copy, keeps_leading=True,
+    ),
+    functional.dropout: Call(None, _without_draws, keeps_leading=True),
+    **_each(
+        functional.softmax, torch.softmax, "softmax", functional.log_softmax, torch.log_softmax, "log_softmax",
+        per_sample=_along_features,
+    ),
+    # over features, and shapes
+    **_each(functional.layer_norm, functional.rms_norm, keeps_leading=True),
+    **_each(torch.mean, "mean", torch.sum, "sum", torch.amax, "amax", torch.amin, "amin", per_sample=_along_features),
+    **_each(torch.flatten, "flatten", per_sample=_flattens_features),
+    **_each(torch.unflatten, "unflatten", torch.squeeze, "squeeze", per_sample=_along_features),
+    **_each(torch.cat, torch.concat, torch.concatenate, per_sample=_along_features),
+    functional.pixel_shuffle: Call(None, keeps_leading=True),
+    functional.pad: Call(None, _with_a_constant, keeps_leading=True),
+    functional.interpolate: Call(None),
+}  # fmt: skip
+
+
+def row_of(node: Node, varying: Container[str], rank: int) -> Call | None:
+    """The row of a call that takes all ticks at once. `varying` has time; a tick of it has `rank` dimensions."""
+    row, keywords = CALLS.get(node.attrs.get("_target")), node.attrs.get("_kwargs", {})
+    if row is None or len(node.inputs) == len(keywords):
+        return None
+    first, *others = node.inputs
+    if any(name in varying for name in refs(tuple(others))) or not all(name in varying for name in refs(first)):
+        return None
+    positional = others[: len(others) - len(keywords)]
+    return row if row.per_sample(rank, *positional, **keywords) else None
