@@ -103,9 +103,13 @@ def _compared(names: tuple[str, str], mine: Observation, theirs: Observation, rt
     fields = [_fields(layer, other, mine.layers[layer], theirs.layers[other]) for layer, other in pairs]
     length = max((len(a) for layer in fields for a, _ in layer.values()), default=0)
     known = [(layer, other, mine.layers[layer].kind) for layer, other in pairs]
-    known.append((_RESULT, _RESULT, ""))
-    fields.append(_results(mine.result, theirs.result, length))
-    ticks = max(length, *(len(a) for a, _ in fields[-1].values()), 1) if fields[-1] else max(length, 1)
+    results = _results(mine.result, theirs.result, length)
+    if results or not pairs:
+        known.append((_RESULT, _RESULT, ""))
+        fields.append(results)
+    else:
+        unmatched.append("the result")
+    ticks = max((len(a) for layer in fields for a, _ in layer.values()), default=0)
     compared, first, traces = [], None, dict[str, Pair]()
     for (layer, other, kind), pair in zip(known, fields, strict=True):
         found, where = _layer(layer, other, kind, pair, ticks, rtol, atol)
@@ -128,11 +132,12 @@ def _matched(mine: Mapping[str, Record], theirs: Mapping[str, Record]) -> tuple[
             pairs = in_order
     if not pairs and mine and theirs:
         raise ValueError(
-            "norse.compare: the models have no layer of neurons in common: "
-            f"{_listed(mine)}, and {_listed(theirs)}"
+            f"norse.compare: the models have no layer of neurons in common: {_listed(mine)}, and {_listed(theirs)}"
         )
     matched = ({a for a, _ in pairs}, {b for _, b in pairs})
-    return pairs, [repr(p) for paths, own in zip((mine, theirs), matched, strict=True) for p in paths if p not in own]
+    return pairs, [
+        f'layer "{p}"' for paths, own in zip((mine, theirs), matched, strict=True) for p in paths if p not in own
+    ]
 
 
 def _listed(layers: Mapping[str, Record]) -> str:
@@ -161,15 +166,18 @@ def _fields(layer: str, other: str, mine: Record, theirs: Record) -> dict[str, P
 
 
 def _results(mine: Any, theirs: Any, length: int) -> dict[str, Pair]:
-    """What the models return: outputs by tick, states at the last one. Of results of different kinds, the outputs."""
+    """What the models return: outputs by tick, states at the last one. Of results of different kinds, the outputs, and
+    nothing if these differ in shape."""
     parts = [_parts(mine), _parts(theirs)]
     if [[n for n, _ in part] for part in parts[0]] != [[n for n, _ in part] for part in parts[1]]:
         parts = [part[:1] for part in parts]
     found: dict[str, Pair] = {}
     for place, (these, those) in enumerate(zip(*parts, strict=True)):
         for (name, a), (_, b) in zip(these, those, strict=False):
+            if a.shape != b.shape and length:
+                return {}
             if a.shape != b.shape:
-                raise ValueError(f"norse.compare: result{name}: shapes differ: {list(a.shape)} and {list(b.shape)}")
+                raise ValueError(f"norse.compare: results of different shapes: {list(a.shape)} and {list(b.shape)}")
             over_time = place == 0 and a.ndim > 0 and (a.shape[0] == length or not length)
             found[name or OUTPUT] = (a, b) if over_time else (a.unsqueeze(0), b.unsqueeze(0))
     return found
