@@ -163,10 +163,8 @@ def from_nir(
         >>> import torch, norse, norse.torch as snn
         >>> graph = norse.to_nir(snn.LIFRecurrent(3, 4))
         >>> cell = norse.from_nir(graph)
-        >>> cell
-        SequentialState(
-          (lifrecurrent): LIFRecurrentCell(
-        ...
+        >>> cell[0].input_size, cell[0].dt
+        (tensor(3), 0.001)
         >>> z, state = snn.Lift(cell)(torch.ones(100, 8, 3))
         >>> z.shape
         torch.Size([100, 8, 4])

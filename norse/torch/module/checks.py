@@ -30,6 +30,21 @@ def check_dt(module: Any, dt: Any) -> None:
         raise ValueError(f"{_name(module)}: argument dt: expects a time step above 0, got {dt!r}")
 
 
+def check_sizes(module: Any, **sizes: int) -> None:
+    """Refuses numbers of features that are none.
+
+    Args:
+        module: a neuron module.
+        sizes: numbers of features, by the names of its arguments.
+
+    Raises:
+        ValueError: if one is negative.
+    """
+    for name, size in sizes.items():
+        if size < 0:
+            raise ValueError(f"{_name(module)}: argument {name}: expects at least 0, got {size}")
+
+
 def check_parameters(module: Any, p: Any, dt: float, path: str = "p") -> None:
     """Refuses parameters that no neuron can have, and warns of a time step that they are too fast for.
 
@@ -43,8 +58,9 @@ def check_parameters(module: Any, p: Any, dt: float, path: str = "p") -> None:
         TypeError: if p is no named tuple.
         ValueError: if an inverse time constant is negative or no number, or no surrogate has the method's name.
     """
-    if not hasattr(p, "_fields"):
-        raise TypeError(f"{_name(module)}: argument {path}: expects the neuron's parameters, got {type(p).__name__}")
+    if not hasattr(p, "_fields") or isinstance(p, type):
+        got = f"the class {p.__name__}: make one, {p.__name__}()" if isinstance(p, type) else type(p).__name__
+        raise TypeError(f"{_name(module)}: argument {path}: expects the neuron's parameters, got {got}")
     for name, value in zip(p._fields, p, strict=True):
         if hasattr(value, "_fields"):
             check_parameters(module, value, dt, f"{path}.{name}")
@@ -108,6 +124,12 @@ def check_input(module: Any, x: Any) -> None:
             raise TypeError(
                 f"{_name(module)}: argument input_tensor: expects a dense or sparse COO tensor, got {x.layout}; "
                 "pass input_tensor.to_sparse_coo()"
+            )
+    for name in getattr(module, "weight_names", ())[:1]:
+        if getattr(module, name).device != x.device:
+            raise ValueError(
+                f"{_name(module)}: argument input_tensor: expects a tensor on the device of {name}, "
+                f"{getattr(module, name).device}, got one on {x.device}; move the module or the input with .to()"
             )
     axes = module.axes
     if x.dim() < len(axes):

@@ -16,11 +16,13 @@ from norse.torch.functional.delay import (
     synapse_delay_step,
 )
 from norse.torch.module.checks import check_dt, check_input, check_state
+from norse.torch.module.state_fields import StateFields, state_fields
 
 
 class _Delay(torch.nn.Module):
     axes: ClassVar[tuple[str, ...]] = ()
     state_type: ClassVar[type | None] = SynapseDelayState
+    state_fields: ClassVar[StateFields] = state_fields(SynapseDelayState)
     delay: Tensor
     sigma: Tensor | None
 

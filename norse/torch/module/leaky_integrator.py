@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from norse.torch.functional.leaky_integrator import LI_DEFAULTS, LIParameters, LIState, li_feed_forward_step, li_step
+from norse.torch.module.checks import check_sizes
 from norse.torch.module.snn import SNN, SNNCell
 
 
@@ -22,6 +23,7 @@ class LICell(SNNCell):
         TypeError, ValueError: as `SNNCell`.
 
     Example:
+        >>> import torch
         >>> LICell()(torch.ones(1, 2))[0]
         tensor([[0.1000, 0.1000]], grad_fn=<AddBackward0>)
     """
@@ -46,6 +48,7 @@ class LI(SNN):
         TypeError, ValueError: as `SNN`.
 
     Example:
+        >>> import torch
         >>> LI()(torch.ones(100, 8, 3))[0].shape
         torch.Size([100, 8, 3])
     """
@@ -73,6 +76,7 @@ class LILinearCell(SNNCell):
         ValueError: if the input has another number of features; if the state is on another device or doesn't broadcast.
 
     Example:
+        >>> import torch
         >>> LILinearCell(3, 4)(torch.ones(8, 3))[0].shape
         torch.Size([8, 4])
     """
@@ -85,8 +89,9 @@ class LILinearCell(SNNCell):
 
     def __init__(self, input_size: int, hidden_size: int, p: LIParameters = LI_DEFAULTS, dt: float = 0.001) -> None:
         super().__init__(li_step, self.initial_state, p, dt)
+        check_sizes(self, input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.hidden_size = input_size, hidden_size
-        self.register_weights("input_weights", None, (hidden_size, input_size), scale=input_size**-0.5)
+        self.register_weights("input_weights", None, (hidden_size, input_size), scale=max(input_size, 1) ** -0.5)
 
     def extra_repr(self) -> str:
         return f"input_size={self.input_size}, hidden_size={self.hidden_size}, {super().extra_repr()}"
@@ -108,6 +113,7 @@ class LILinear(SNN):
         TypeError, ValueError: as `SNN`.
 
     Example:
+        >>> import torch
         >>> LILinear(3, 4)(torch.ones(100, 8, 3))[0].shape
         torch.Size([100, 8, 4])
     """
@@ -119,8 +125,9 @@ class LILinear(SNN):
 
     def __init__(self, input_size: int, hidden_size: int, p: LIParameters = LI_DEFAULTS, **kwargs: Any) -> None:
         super().__init__(li_step, self.initial_state, p, **kwargs)
+        check_sizes(self, input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.hidden_size = input_size, hidden_size
-        self.register_weights("input_weights", None, (hidden_size, input_size), scale=input_size**-0.5)
+        self.register_weights("input_weights", None, (hidden_size, input_size), scale=max(input_size, 1) ** -0.5)
 
     def extra_repr(self) -> str:
         return f"input_size={self.input_size}, hidden_size={self.hidden_size}, {super().extra_repr()}"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from norse.torch.module.checks import check_dt, check_fallback, check_input, check_parameters, check_state
 from norse.torch.module.initial import resting_state
-from norse.torch.module.parameters import HoldsParameters
+from norse.torch.module.parameters import HoldsParameters, shown
 from norse.torch.module.state_fields import state_fields
 from norse.torch.module.steps import Steps
 
@@ -57,7 +57,7 @@ class Neuron(HoldsParameters):
         self.dt = dt
 
     def extra_repr(self) -> str:
-        return f"p={self.p}, dt={self.dt}"
+        return f"p={shown(self.p)}, dt={self.dt}"
 
     def initial_state(self, input_tensor: Tensor) -> Any:
         """The state of neurons at rest for an input: potentials at their parameters, all else zero."""
@@ -78,7 +78,9 @@ class Neuron(HoldsParameters):
             ValueError: if given weights have another shape.
         """
         if given is None:
-            given = torch.nn.Parameter(torch.randn(shape) * ((2.0 / shape[0]) ** 0.5 if scale is None else scale))
+            given = torch.nn.Parameter(
+                torch.randn(shape) * ((2.0 / max(shape[0], 1)) ** 0.5 if scale is None else scale)
+            )
         if tuple(given.shape) != shape:
             raise ValueError(
                 f"{type(self).__name__}: argument {name}: expects shape {list(shape)}, got {list(given.shape)}"

@@ -15,7 +15,8 @@ class ParameterTuple(torch.nn.Module):
     """The fields of a parameter NamedTuple as a module.
 
     An nn.Parameter is a parameter (saved), another tensor a non-persistent buffer (moved by `.to()`, not saved), a
-    nested NamedTuple a ParameterTuple; everything else is kept as it is.
+    nested NamedTuple a ParameterTuple; everything else is kept as it is. Tensors that are not learnt are copied, so
+    that modules made from the same defaults share nothing.
 
     Args:
         values: the NamedTuple.
@@ -35,7 +36,7 @@ class ParameterTuple(torch.nn.Module):
             if isinstance(value, torch.nn.Parameter):
                 self.register_parameter(name, value)
             elif isinstance(value, Tensor):
-                self.register_buffer(name, value, persistent=False)
+                self.register_buffer(name, value if value.requires_grad else value.clone(), persistent=False)
             elif is_named_tuple(value):
                 self.add_module(name, ParameterTuple(value))
             else:
@@ -64,8 +65,18 @@ def _holds_parameter(values: Any) -> bool:
     )
 
 
+def shown(value: Any) -> str:
+    """Parameters in one line: functions by their names, larger tensors by their shapes."""
+    if is_named_tuple(value):
+        fields = (f"{name}={shown(field)}" for name, field in value._asdict().items())
+        return f"{type(value).__name__}({', '.join(fields)})"
+    if isinstance(value, Tensor):
+        return str(value.detach()) if value.dim() == 0 else f"tensor{list(value.shape)}"
+    return str(getattr(value, "__name__", None) or repr(value))
+
+
 class HoldsParameters(torch.nn.Module):
-    """A module with an attribute `p`, a neuron's parameters, shown in its `extra_repr`."""
+    """A module with an attribute `p`, a neuron's parameters, which its `extra_repr` shows."""
 
     @property
     def p(self) -> Any:

@@ -5,7 +5,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from norse.torch.module.checks import check_sizes
 from norse.torch.module.neuron import Neuron
+from norse.torch.module.parameters import shown
 
 
 class RecurrentNeuron(Neuron):
@@ -28,9 +30,7 @@ class RecurrentNeuron(Neuron):
         Raises:
             ValueError: if a size is negative or given weights have another shape.
         """
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if size < 0:
-                raise ValueError(f"{type(self).__name__}: argument {name}: expects at least 0, got {size}")
+        check_sizes(self, input_size=input_size, hidden_size=hidden_size)
         self.input_size = torch.as_tensor(input_size)
         self.hidden_size = torch.as_tensor(hidden_size)
         self.autapses = autapses
@@ -46,7 +46,7 @@ class RecurrentNeuron(Neuron):
 
     def extra_repr(self) -> str:
         return (
-            f"input_size={int(self.input_size)}, hidden_size={int(self.hidden_size)}, p={self.p}, "
+            f"input_size={int(self.input_size)}, hidden_size={int(self.hidden_size)}, p={shown(self.p)}, "
             f"autapses={self.autapses}, dt={self.dt}"
         )
 

@@ -27,7 +27,8 @@ class _ConductanceSynapse:
         return excitatory + torch.matmul(adjoint.g_i, torch.relu(-weights))
 
     def to_weights(self, adjoint: Any, x: Tensor, weights: Tensor) -> Tensor:
-        return (weights > 0) * outer(adjoint.g_e, x) - (weights < 0) * outer(adjoint.g_i, x)
+        jump: Tensor = (weights > 0) * outer(adjoint.g_e, x) - (weights < 0) * outer(adjoint.g_i, x)
+        return jump
 
 
 def _rule(
