@@ -27,15 +27,15 @@ class _ConductanceSynapse:
         return excitatory + torch.matmul(adjoint.g_i, torch.relu(-weights))
 
     def to_weights(self, adjoint: Any, x: Tensor, weights: Tensor) -> Tensor:
-        jump: Tensor = (weights > 0) * outer(adjoint.g_e, x) - (weights < 0) * outer(adjoint.g_i, x)
-        return jump
+        return (weights > 0) * outer(adjoint.g_e, x) - (weights < 0) * outer(adjoint.g_i, x)
 
 
 def _rule(
     before: Any, z: Tensor, after: Any, g: Tensor, adjoint: Any, p: CobaLIFParameters, dt: float
 ) -> tuple[Any, ...]:
     def rate(v: Tensor) -> Tensor:
-        return p.c_m_inv * (p.g_l * (p.v_rest - v) + before.g_e * (p.e_rev_E - v) + before.g_i * (p.e_rev_I - v))
+        synaptic: Tensor = before.g_e * (p.e_rev_E - v) + before.g_i * (p.e_rev_I - v)
+        return p.c_m_inv * (p.g_l * (p.v_rest - v) + synaptic)
 
     conductance = p.g_l + before.g_e + before.g_i
     v = adjoint.v - dt * p.c_m_inv * conductance * adjoint.v
