@@ -8,7 +8,9 @@ spike's time t has g = ∂L/∂t, up to a factor). Backward in time λ flows, -d
 
 F⁻ and F⁺ are the flow before and after the spike. (The spike's time moves by -∇h·δy / ∇h·F⁻, and what flows after it
 instead of before it is F⁺ - R'F⁻.) One tick of an adjoint step takes dt of the flow, then the jump where the forward
-had a spike. Neurons that rest have no surrogate derivative; parameters have no gradient at all.
+had a spike. Where it had none, nothing flows through z: there is no surrogate. Parameters have no gradient at all.
+
+What a spike hands to the neuron that fired it is Norse's, not that of the published equations: see `lif_adjoint_step`.
 
 Source: T. C. Wunderlich, C. Pehle, "Event-based backpropagation can compute exact gradients for spiking neural
 networks", Scientific Reports 11 (2021), 12829.
