@@ -14,6 +14,7 @@ from norse.compiler.ir import Node
 from norse.compiler.layers import Layer, check_layer_input
 from norse.compiler.ops import OPS
 from norse.compiler.trace.neuron import first_tick
+from norse.torch.functional.sparse import stack, unbind
 
 Values = MutableMapping[str, Any]
 Modules = Mapping[str, nn.Module]
@@ -121,9 +122,11 @@ def _broadcasts_alike(sequences: Mapping[str, Any], fixed: Mapping[str, Any]) ->
 def _at_once(function: Callable[..., Tensor], row: Layer | Call, *sequences: Tensor) -> Tensor:
     """What acts on every sample alone, on those of all ticks: as they are, or with time folded into the batch."""
     first = sequences[0]
-    if first.shape[0] and (row.keeps_leading or (row.sample_rank is not None and first.ndim == row.sample_rank + 1)):
+    if first.shape[0] == 0 or any(x.is_sparse for x in sequences):  # of sparse tensors torch knows matrices
+        return _tick_by_tick(function, *sequences)
+    if row.keeps_leading or (row.sample_rank is not None and first.ndim == row.sample_rank + 1):
         return function(*sequences)
-    if first.shape[0] == 0 or first.ndim < 3 or len({x.shape[:2] for x in sequences}) > 1:
+    if first.ndim < 3 or len({x.shape[:2] for x in sequences}) > 1:
         return _tick_by_tick(function, *sequences)
     return function(*(x.flatten(0, 1) for x in sequences)).unflatten(0, first.shape[:2])
 
@@ -133,7 +136,7 @@ def _tick_by_tick(function: Callable[..., Tensor], *sequences: Tensor) -> Tensor
         with torch.no_grad():
             tick = function(*(x.new_zeros(x.shape[1:]) for x in sequences))
         return tick.new_empty((0, *tick.shape))
-    return torch.stack([function(*ticks) for ticks in zip(*(x.unbind(0) for x in sequences), strict=True)])
+    return stack([function(*ticks) for ticks in zip(*(unbind(x) for x in sequences), strict=True)])
 
 
 def parameter(module: nn.Module, node: Node) -> Any:

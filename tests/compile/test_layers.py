@@ -484,3 +484,18 @@ def test_fullgraph_names_a_layer_that_is_not_in_the_table() -> None:
                 return self.neurons(self.both(x, x))
 
         norse.compile(Two(), fullgraph=True)(torch.rand(5, 3, 4))
+
+
+def test_a_lifted_layer_takes_sparse_ticks() -> None:
+    torch.manual_seed(0)
+    eager = snn.Lift(nn.Linear(6, 3)).double()
+    compiled = norse.compile(copy.deepcopy(eager), fullgraph=True)
+    x = (values(5, 3, 6) > 0.5).double()
+    for spikes in (x.to_sparse(), x[1:].to_sparse()):
+        theirs, mine = eager(spikes), compiled(spikes)
+        assert torch.equal(mine, theirs)
+        for model, out in ((eager, theirs), (compiled, mine)):
+            model.zero_grad()
+            out.square().sum().backward()
+        for (name, weight), other in zip(compiled.named_parameters(), eager.parameters(), strict=True):
+            torch.testing.assert_close(weight.grad, other.grad, rtol=1e-10, atol=1e-12, msg=name)
