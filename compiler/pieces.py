@@ -54,6 +54,8 @@ def pieces(steps: Sequence[Runs], modules: Mapping[str, nn.Module]) -> list[Piec
         elif isinstance(step, SteppedStep):
             path = step.title.partition(" ")[2]
             found.append(Piece(step, path, f"{_kinds([path], modules)} tick by tick"))
+        else:
+            found.append(Piece(step, "", type(step).__name__))
     return found
 
 

@@ -288,6 +288,11 @@ class TestRanges:
             compiled(x)
         assert {"norse 0: Linear", "norse 1: LIF loop"} <= {event.key for event in profiler.key_averages()}
 
+    def test_do_not_disturb_a_profile(self) -> None:
+        compiled, x = norse.compile(snn.SequentialState(nn.Linear(3, 4), snn.LIF())), torch.ones(T, B, 3)
+        with torch.profiler.profile():
+            assert compiled.profile(x, repeats=1).synops == T * B * 3 * 4
+
     def test_are_not_there_else(self) -> None:
         steps: list[Any] = []
         assert in_ranges(steps, nn.Identity()) is steps
