@@ -112,7 +112,10 @@ ADJOINT = {
         surrogates=(),
     ),
     "LSNNCell": Model(
-        lambda v: lsnn.LSNNCell(lsnn_parameters(v), adjoint=True), ADJOINT_DRIVE, neuron=STEADY_LSNN, threshold="state.b"
+        lambda v: lsnn.LSNNCell(lsnn_parameters(v), adjoint=True),
+        ADJOINT_DRIVE,
+        neuron=STEADY_LSNN,
+        threshold="state.b",
     ),
     "LSNN": Model(
         lambda v: lsnn.LSNN(lsnn_parameters(v), adjoint=True),

@@ -125,6 +125,11 @@ def behavior(name: str) -> Callable[[Values], Any]:
     return make
 
 
+def izhikevich_cell(name: str) -> Callable[[Values], torch.nn.Module]:
+    make = behavior(name)
+    return lambda values: izhikevich.IzhikevichCell(make(values))
+
+
 IZHIKEVICH = {"sq": 0.04, "v_th": 30.0}
 CURRENTS: Mapping[str, tuple[float, float]] = {
     "phasic_spiking": (8, 40),
@@ -224,7 +229,7 @@ BIOPHYSICAL = {
     },
     **{
         f"IzhikevichCell, {name}": Model(
-            lambda v, make=behavior(name): izhikevich.IzhikevichCell(make(v)),
+            izhikevich_cell(name),
             drive,
             neuron=IZHIKEVICH,
             compiled=False,  # other numbers in the same code

@@ -43,7 +43,7 @@ from norse.torch.module.exp_filter import ExpFilter
 from norse.torch.module.regularization import RegularizationCell
 from norse.torch.module.spikes_to_times_decoder import SpikesToTimesDecoder
 
-from .calculation import Calculation, Draw
+from .calculation import SINGLE, Calculation, Draw
 from .fields import FIELDS
 from .observation import Values
 
@@ -166,50 +166,56 @@ SCALED = torch.tensor(2.0)
 
 ENCODERS = {
     "constant_current_lif_encode": Calculation(
-        lambda v: encode.constant_current_lif_encode(v["x"], T, lif(v)), {"x": CURRENTS}
+        lambda v: encode.constant_current_lif_encode(v["x"], T, lif(v)), {"x": Draw((B, PRE), 0, 4)}, dtypes=SINGLE
     ),
     "ConstantCurrentLIFEncoder": Calculation(
-        lambda v: encoders.ConstantCurrentLIFEncoder(T, lif(v))(v["x"]), {"x": Draw((B, PRE), 0, 4)}
+        lambda v: encoders.ConstantCurrentLIFEncoder(T, lif(v))(v["x"]), {"x": Draw((B, PRE), 0, 4)}, dtypes=SINGLE
     ),
     "gaussian_rbf": Calculation(lambda v: encode.gaussian_rbf(v["x"], 0.7), {"x": RATES}),
     "euclidean_distance": Calculation(
         lambda v: encode.euclidean_distance(v["x"], v["y"]), {"x": RATES, "y": SIGNED_RATES}
     ),
-    "population_encode": Calculation(lambda v: encode.population_encode(v["x"], 7, scale=SCALED), {"x": RATES}),
-    "population_encode, scale of the input": Calculation(
-        lambda v: encode.population_encode(v["x"], 7), {"x": RATES}, backward=False
+    "population_encode": Calculation(
+        lambda v: encode.population_encode(v["x"], 7, scale=SCALED), {"x": RATES}, dtypes=SINGLE
     ),
-    "PopulationEncoder": Calculation(lambda v: encoders.PopulationEncoder(7, scale=SCALED)(v["x"]), {"x": RATES}),
-    "poisson_encode": Calculation(lambda v: encode.poisson_encode(v["x"], T), {"x": RATES}, dtypes=("float32",)),
+    "population_encode, scale of the input": Calculation(
+        lambda v: encode.population_encode(v["x"], 7), {"x": RATES}, dtypes=SINGLE, backward=False
+    ),
+    "PopulationEncoder": Calculation(
+        lambda v: encoders.PopulationEncoder(7, scale=SCALED)(v["x"]), {"x": RATES}, dtypes=SINGLE
+    ),
+    "poisson_encode": Calculation(
+        lambda v: encode.poisson_encode(v["x"], T), {"x": RATES}, dtypes=SINGLE, backward=False
+    ),
     "poisson_encode_step": Calculation(
-        lambda v: encode.poisson_encode_step(v["x"]), {"x": RATES}, dtypes=("float32",)
+        lambda v: encode.poisson_encode_step(v["x"]), {"x": RATES}, dtypes=SINGLE, backward=False
     ),
     "signed_poisson_encode": Calculation(
-        lambda v: encode.signed_poisson_encode(v["x"].detach(), T), {"x": SIGNED_RATES}, dtypes=("float32",)
+        lambda v: encode.signed_poisson_encode(v["x"].detach(), T), {"x": SIGNED_RATES}, dtypes=SINGLE, backward=False
     ),
     "signed_poisson_encode_step": Calculation(
-        lambda v: encode.signed_poisson_encode_step(v["x"].detach()), {"x": SIGNED_RATES}, dtypes=("float32",)
+        lambda v: encode.signed_poisson_encode_step(v["x"].detach()), {"x": SIGNED_RATES}, dtypes=SINGLE, backward=False
     ),
     "PoissonEncoder": Calculation(
-        lambda v: encoders.PoissonEncoder(T, f_max=300)(v["x"]), {"x": RATES}, dtypes=("float32",)
+        lambda v: encoders.PoissonEncoder(T, f_max=300)(v["x"]), {"x": RATES}, dtypes=SINGLE, backward=False
     ),
     "PoissonEncoderStep": Calculation(
-        lambda v: encoders.PoissonEncoderStep(f_max=300)(v["x"]), {"x": RATES}, dtypes=("float32",)
+        lambda v: encoders.PoissonEncoderStep(f_max=300)(v["x"]), {"x": RATES}, dtypes=SINGLE, backward=False
     ),
     "SignedPoissonEncoder": Calculation(
         lambda v: encoders.SignedPoissonEncoder(T, f_max=300)(v["x"].detach()),
         {"x": SIGNED_RATES},
-        dtypes=("float32",),
+        dtypes=SINGLE,
+        backward=False,
     ),
     "SignedPoissonEncoderStep": Calculation(
         lambda v: encoders.SignedPoissonEncoderStep(f_max=300)(v["x"].detach()),
         {"x": SIGNED_RATES},
-        dtypes=("float32",),
+        dtypes=SINGLE,
+        backward=False,
     ),
     "spike_latency_encode": Calculation(lambda v: encode.spike_latency_encode(v["x"]), {"x": SPIKES}, backward=False),
-    "SpikeLatencyEncoder": Calculation(
-        lambda v: encoders.SpikeLatencyEncoder()(v["x"]), {"x": SPIKES}, backward=False
-    ),
+    "SpikeLatencyEncoder": Calculation(lambda v: encoders.SpikeLatencyEncoder()(v["x"]), {"x": SPIKES}, backward=False),
     "spike_latency_lif_encode": Calculation(
         lambda v: encode.spike_latency_lif_encode(v["x"], T, lif(v)), {"x": Draw((B, PRE), 0, 4)}, backward=False
     ),
@@ -221,7 +227,7 @@ ENCODERS = {
 
 def adex(kind: Any, values: Values) -> Any:
     named = {"delta_T": 0.25, "tau_mem_inv": 90.0, "v_leak": 0.0625, "v_th": 0.8, "v_reset": -0.125}
-    named |= {"adaptation_current": 3.0, "adaptation_spike": 0.05, "tau_ada_inv": 20.0}
+    named |= {"adaptation_current": 3.0, "adaptation_spike": 0.05, "tau_ada_inv": 0.5}
     known = {name: next(iter(numbers(values["x"], value))) for name, value in named.items() if name in kind._fields}
     return kind(**known, method="tanh", alpha=2.0)
 
@@ -248,9 +254,7 @@ def integrated(values: Values, step: Callable[..., Any], start: Any, p: Any) -> 
 
 def li(values: Values) -> Any:
     zeros = values["x"].new_zeros(B, POST)
-    return integrated(
-        values, li_step, LIState(zeros, zeros), LIParameters(*numbers(values["x"], 180.0, 90.0, 0.0625))
-    )
+    return integrated(values, li_step, LIState(zeros, zeros), LIParameters(*numbers(values["x"], 180.0, 90.0, 0.0625)))
 
 
 def li_box(values: Values) -> Any:
@@ -268,10 +272,13 @@ def lif_forward_integral(values: Values) -> Any:
     return lif_feed_forward_integral(values["x"], start, lif(values))
 
 
+def lifted(values: Values) -> Any:
+    start = LIFFeedForwardState(*values["x"].new_zeros(2, B, PRE))
+    return lift(lif_feed_forward_step, p=lif(values))(values["x"], state=start)
+
+
 STEPS = {
-    "lif_current_encoder": Calculation(
-        lambda v: encoded(lif_current_encoder, lif(v), 1, v), {"x": CURRENTS}
-    ),
+    "lif_current_encoder": Calculation(lambda v: encoded(lif_current_encoder, lif(v), 1, v), {"x": CURRENTS}),
     "lif_ex_current_encoder": Calculation(
         lambda v: encoded(lif_ex_current_encoder, adex(LIFExParameters, v), 1, v), {"x": CURRENTS}
     ),
@@ -284,11 +291,9 @@ STEPS = {
     ),
     "li_step": Calculation(li, {"x": CURRENTS, "w": WEIGHTS}),
     "li_box_step": Calculation(li_box, {"x": CURRENTS, "w": WEIGHTS}),
-    "lif_step_integral": Calculation(
-        lif_integral, {"x": CURRENTS, "w": WEIGHTS, "w_rec": Draw((POST, POST), -1, 1)}
-    ),
+    "lif_step_integral": Calculation(lif_integral, {"x": CURRENTS, "w": WEIGHTS, "w_rec": Draw((POST, POST), -1, 1)}),
     "lif_feed_forward_integral": Calculation(lif_forward_integral, {"x": CURRENTS}),
-    "lift": Calculation(lambda v: lift(lif_feed_forward_step, p=lif(v))(v["x"]), {"x": CURRENTS}),
+    "lift": Calculation(lifted, {"x": CURRENTS}),
     "reset_value": Calculation(
         lambda v: reset_value(v["z"], v["x"], *numbers(v["x"], -0.1, 0.5)), {"z": SPIKES, "x": CURRENTS}
     ),
@@ -324,8 +329,7 @@ def image_net(kind: Any, weights: dict[str, Draw]) -> Calculation:
         net.load_state_dict({name: values[name].detach() for name in weights}, strict=True)
         return net(values["x"])
 
-    # Neurons without state start in float32 in 1.1.0, exactly at 0.
-    return Calculation(compute, {"x": Draw((20, 2, 1, 16, 16), 0, 2)} | weights, backward=False)
+    return Calculation(compute, {"x": Draw((20, 2, 1, 16, 16), 0, 2)} | weights, dtypes=SINGLE, backward=False)
 
 
 def decoded(spike_count: int, **options: Any) -> Callable[[Values], Any]:
@@ -333,15 +337,15 @@ def decoded(spike_count: int, **options: Any) -> Callable[[Values], Any]:
 
 
 OTHERS = {
-    "exp_filter_step": Calculation(
-        lambda v: exp_filter_step(v["x"], v["y"], 0.9), {"x": RATES, "y": SIGNED_RATES}
-    ),
+    "exp_filter_step": Calculation(lambda v: exp_filter_step(v["x"], v["y"], 0.9), {"x": RATES, "y": SIGNED_RATES}),
     "ExpFilter": Calculation(filtered, {"x": SPIKES, "w": WEIGHTS, "bias": Draw((POST,))}),
     "LConv2d": Calculation(convolved, {"x": Draw((5, B, 2, 7, 8)), "w": Draw((3, 2, 3, 2, 1))}),
     "sum_decode": Calculation(lambda v: sum_decode(v["x"]), {"x": SPIKES}),
-    "SpikesToTimesDecoder, first spikes": Calculation(decoded(1), {"x": SPIKES}),
-    "SpikesToTimesDecoder, 3 spikes": Calculation(decoded(3), {"x": SPIKES}),
-    "SpikesToTimesDecoder, ticks": Calculation(decoded(2, convert_indices_to_times=False), {"x": SPIKES}),
+    "SpikesToTimesDecoder, first spikes": Calculation(decoded(1), {"x": SPIKES}, dtypes=SINGLE),
+    "SpikesToTimesDecoder, 3 spikes": Calculation(decoded(3), {"x": SPIKES}, dtypes=SINGLE),
+    "SpikesToTimesDecoder, ticks": Calculation(
+        decoded(2, convert_indices_to_times=False), {"x": SPIKES}, dtypes=SINGLE
+    ),
     "RegularizationCell, spikes": Calculation(regularized(spike_accumulator), {"x": SPIKES}),
     "RegularizationCell, potentials": Calculation(regularized(voltage_accumulator), {"x": SPIKES}),
     "heaviside": Calculation(lambda v: heaviside(v["x"]), {"x": SIGNED_RATES}, backward=False),
@@ -370,14 +374,12 @@ OTHERS = {
         },
     ),
     **{
-        name: Calculation(
-            lambda v, function=function, k=k: function(v["x"], k), {"x": Draw((50,))}, dtypes=dtypes
-        )
+        name: Calculation(lambda v, function=function, k=k: function(v["x"], k), {"x": Draw((50,))}, dtypes=dtypes)
         for name, function, k, dtypes in (
             ("super_fn", super_fn, 1.0, ("float32", "float64")),
             ("heavi_tanh_fn", threshold.heavi_tanh_fn, 3.0, ("float32", "float64")),
             ("heavi_circ_fn", threshold.heavi_circ_fn, 3.0, ("float32", "float64")),
-            ("heavi_erfc_fn", threshold.heavi_erfc_fn, 3.0, ("float32",)),
+            ("heavi_erfc_fn", threshold.heavi_erfc_fn, 3.0, SINGLE),
             ("triangle_fn", threshold.triangle_fn, 0.5, ("float32", "float64")),
             ("logistic_fn", threshold.logistic_fn, 3.0, ("float32", "float64")),
             ("circ_dist_fn", threshold.circ_dist_fn, 3.0, ("float32", "float64")),

@@ -1,4 +1,4 @@
-"""The spatial and temporal receptive fields that are compared."""
+"""The receptive fields that are compared. What 1.1.0 calls ∂x goes along the rows: it is given the transpose."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import torch
 from norse.torch.functional import receptive_field as fields
 from norse.torch.module.receptive_field import SpatialReceptiveField2d, TemporalReceptiveField
 
-from .calculation import Calculation, Draw
+from .calculation import SINGLE, Calculation, Draw
 from .observation import Values
 
 SIZE = 9
@@ -47,12 +47,17 @@ def field(values: Values) -> torch.Tensor:
 
 
 def published_field(values: Values) -> torch.Tensor:
-    shape = (values["scale"], values["angle"], values["ratio"])
-    return fields.spatial_receptive_field(*shape, SIZE, dx=2, dy=1, domain=8)
+    kernel = published_kernel(values)
+    kernel = (kernel / kernel.sum()).T
+    return fields.derive_spatial_receptive_field_single(kernel, values["scale"], values["angle"], 2, 1).T
+
+
+def undirected(values: Values) -> torch.Tensor:
+    return fields.spatial_parameters(values["scales"], values["angles"], values["ratios"], [(0, 0)])
 
 
 def convolved(values: Values) -> torch.Tensor:
-    rows = combinations(values).detach()
+    rows = undirected(values).detach()
     return SpatialReceptiveField2d(2, SIZE, rows, domain=8, optimize_fields=False)(values["x"])
 
 
@@ -66,35 +71,36 @@ def smoothed(values: Values) -> Any:
 
 FIELDS = {
     "covariance_matrix": Calculation(
-        lambda v: fields.covariance_matrix(v["ratio"], 1 / v["ratio"], v["angle"]), SHAPE
+        lambda v: fields.covariance_matrix(v["ratio"], 1 / v["ratio"], v["angle"]), SHAPE, dtypes=SINGLE
     ),
-    "gaussian_kernel": Calculation(kernel, SHAPE, published=published_kernel),
-    "derive_kernel": Calculation(lambda v: fields.derive_kernel(v["x"], v["angle"]), SHAPE | {"x": Draw((SIZE, SIZE))}),
+    "gaussian_kernel": Calculation(kernel, SHAPE, published=published_kernel, dtypes=SINGLE),
+    "derive_kernel": Calculation(
+        lambda v: fields.derive_kernel(v["x"], v["angle"]),
+        SHAPE | {"x": Draw((SIZE, SIZE))},
+        published=lambda v: fields.derive_kernel(v["x"].T, v["angle"]).T,
+    ),
     "calculate_normalization": Calculation(
         lambda v: torch.stack([fields.calculate_normalization(n, v["scale"]) for n in (1, 2, 3)]), SHAPE
     ),
     "derive_spatial_receptive_field": Calculation(
         lambda v: fields.derive_spatial_receptive_field(v["x"], v["scale"], v["angle"], DERIVATIVES),
         SHAPE | {"x": Draw((SIZE, SIZE))},
+        published=lambda v: fields.derive_spatial_receptive_field(v["x"].T, v["scale"], v["angle"], DERIVATIVES).mT,
     ),
-    "spatial_receptive_field": Calculation(field, SHAPE, published=published_field),
+    "spatial_receptive_field": Calculation(field, SHAPE, published=published_field, dtypes=SINGLE),
     "spatial_parameters": Calculation(without_places, LISTS, published=combinations),
-    "spatial_parameters, all derivatives": Calculation(
-        lambda v: fields.spatial_parameters(v["scales"], v["angles"], v["ratios"], 1)[:, [0, 1, 2, 5, 6]],
-        LISTS,
-        published=lambda v: fields.spatial_parameters(v["scales"], v["angles"], v["ratios"], 1),
-    ),
     "spatial_receptive_fields_with_derivatives": Calculation(
-        lambda v: fields.spatial_receptive_fields_with_derivatives(combinations(v), SIZE, 8), LISTS
+        lambda v: fields.spatial_receptive_fields_with_derivatives(undirected(v), SIZE, 8), LISTS, dtypes=SINGLE
     ),
     "temporal_scale_distribution": Calculation(
-        lambda v: fields.temporal_scale_distribution(5, min_scale=1.5), {"x": Draw(())}, backward=False
+        lambda v: fields.temporal_scale_distribution(5, min_scale=1.5), {"x": Draw(())}, dtypes=SINGLE, backward=False
     ),
     "temporal_scale_distribution up to a scale": Calculation(
         lambda v: fields.temporal_scale_distribution(5, min_scale=1.5, max_scale=9.0),
         {"x": Draw(())},
+        dtypes=SINGLE,
         backward=False,
     ),
-    "SpatialReceptiveField2d": Calculation(convolved, LISTS | {"x": Draw((2, 2, 15, 15))}),
+    "SpatialReceptiveField2d": Calculation(convolved, LISTS | {"x": Draw((2, 2, 15, 15))}, dtypes=SINGLE),
     "TemporalReceptiveField": Calculation(smoothed, {"x": Draw((20, 2, 2, 3, 3))}, backward=False),
 }

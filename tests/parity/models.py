@@ -1,4 +1,4 @@
-"""The modules that are compared, built from names that both libraries have: each Python that runs this has its norse."""
+"""The modules that are compared, built from names that both libraries have, each in the Python that has it."""
 
 from .adaptive import ADAPTIVE
 from .adjoint import ADJOINT_AND_SPARSE

@@ -39,10 +39,7 @@ def table(comparisons: Iterable[Comparison]) -> list[str]:
     rows = [HEADER, *(row(name, group) for name, group in by_name.items())]
     rows.append(row(f"all {len(by_name)}", everything))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) if n == 0 else cell.rjust(width) for n, (cell, width) in enumerate(zip(*pair)))
-        for pair in ((cells, widths) for cells in rows)
-    ]
+    return ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in rows]
 
 
 def row(name: str, group: list[Comparison]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ sys.path.append(str(Path(__file__).parents[1]))  # at its end: no folder there m
 warnings.simplefilter("ignore")
 from parity import calculation, observation  # noqa: E402
 from parity.calculations import CALCULATIONS  # noqa: E402
+from parity.differences import DIFFERENCES  # noqa: E402
 from parity.models import MODELS  # noqa: E402
 from parity.observation import Arrays, values_of  # noqa: E402
 
@@ -22,8 +23,7 @@ from parity.observation import Arrays, values_of  # noqa: E402
 def run(arrays: Arrays) -> Arrays:
     name = str(arrays.pop("name"))
     values = values_of(arrays)
-    if name in CALCULATIONS:
-        calculated = CALCULATIONS[name]
+    if calculated := CALCULATIONS.get(name) or DIFFERENCES.get(name):
         return calculation.observe(calculated, calculated.published or calculated.compute, values)
     model = MODELS[name]
     return observation.observe(model, (model.published or model.build)(values), values)

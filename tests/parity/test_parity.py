@@ -22,6 +22,7 @@ from .report import Comparison
 
 skip_without()
 
+
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Experiment], Arrays]:
     """Norse 1.1.0: what it gives for an experiment."""
