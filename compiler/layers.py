@@ -71,7 +71,8 @@ def _leaves_its_weight(layer: Any, rank: int) -> bool:
 def _spatial(*kinds: type, features: str | None = None, **facts: Any) -> dict[type, Layer]:
     """Rows of a layer for one, two and three dimensions of space, behind the channels."""
     return {
-        kind: Layer(rank, features=features and (features, -rank), **facts) for rank, kind in enumerate(kinds, start=2)
+        kind: Layer(rank, features=None if features is None else (features, -rank), **facts)
+        for rank, kind in enumerate(kinds, start=2)
     }
 
 
@@ -148,7 +149,7 @@ def check_layer_input(layer: nn.Module, path: str, x: Tensor) -> None:
     row, name = LAYERS[type(layer)], f'layer "{path}" ({type(layer).__name__})'
     if getattr(layer, "return_indices", False):
         raise Unsupported(f"{type(layer).__name__} with return_indices=True gives two results")
-    if getattr(layer, "inplace", False) and (layer.training or not row.random):
+    if changes_its_input(layer):
         raise Unsupported(f"{type(layer).__name__} with inplace=True changes its input in place")
     if row.indices and (x.is_floating_point() or x.is_complex()):
         raise InputError(f"norse.compile: {name}: argument input: expects whole numbers, got {x.dtype}")
@@ -156,6 +157,11 @@ def check_layer_input(layer: nn.Module, path: str, x: Tensor) -> None:
         raise InputError(f"norse.compile: {name}: argument input: expects floating point numbers, got {x.dtype}")
     if row.features is not None:
         _check_sizes(layer, name, x, *row.features)
+
+
+def changes_its_input(layer: nn.Module) -> bool:
+    """Noise does so in training alone."""
+    return bool(getattr(layer, "inplace", False)) and (layer.training or not LAYERS[type(layer)].random)
 
 
 def _check_sizes(layer: nn.Module, name: str, x: Tensor, attribute: str, first: int | None) -> None:

@@ -128,7 +128,8 @@ def _at_once(function: Callable[..., Tensor], row: Layer | Call, *sequences: Ten
         return function(*sequences)
     if first.ndim < 3 or len({x.shape[:2] for x in sequences}) > 1:
         return _tick_by_tick(function, *sequences)
-    return function(*(x.flatten(0, 1) for x in sequences)).unflatten(0, first.shape[:2])
+    folded = function(*(x.flatten(0, 1) for x in sequences))
+    return folded.reshape(*first.shape[:2], *folded.shape[1:])
 
 
 def _tick_by_tick(function: Callable[..., Tensor], *sequences: Tensor) -> Tensor:
