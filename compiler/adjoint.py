@@ -158,6 +158,9 @@ def emit_graph(builder: Builder, graph: Graph, values: dict[str, Any], wishes: M
             outer = [wishes.get(name, name) for name in node.outputs]
             emit_graph(builder, forward, inner, dict(zip(forward.outputs, outer, strict=True)))
             values.update(zip(node.outputs, (inner[name] for name in forward.outputs), strict=True))
+        elif node.op == "linear" and len(operands) == 3:  # inside a loop, the bias is added as any row is
+            product = builder.emit("linear", *operands[:2], wish="product")
+            values[node.output] = builder.emit("add", product, operands[2], wish=wishes.get(node.output, node.output))
         else:
             values[node.output] = builder.emit(node.op, *operands, wish=wishes.get(node.output, node.output))
 

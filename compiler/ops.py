@@ -33,6 +33,7 @@ class Op:
     exact: bool = True  # the C expression gives torch's bits
     draws: Callable[..., torch.Tensor] | None = None  # (shape, dtype=, device=) -> the random numbers in it
     synapse: bool = False  # mixes the neurons: never inside an elementwise loop
+    reshapes: bool = False  # makes ticks of another shape: never inside any loop
 
 
 # ---- type rules ----------------------------------------------------------------------------------
@@ -138,6 +139,23 @@ def filled(operand: Type, *_: Any) -> Type:
 
 def chance(probability: Type) -> Type:
     return Type(_floating(probability.dtype), probability.axes, spike=True)
+
+
+def with_dimension(x: Type, dim: int) -> Type:
+    """A negative dimension is the same with time in front and without."""
+    axes = x.tick_axes
+    if not isinstance(dim, int) or not -len(axes) - 1 <= dim < 0:
+        raise Unsupported(f"unsqueeze({dim}): in a step, count dimensions from the last one, which is -1")
+    place = len(axes) + 1 + dim
+    return Type(x.dtype, (*((TIME,) if x.over_time else ()), *axes[:place], 1, *axes[place:]), x.spike)
+
+
+def without_dimension(x: Type, dim: int) -> Type:
+    axes = x.tick_axes
+    if not isinstance(dim, int) or not -len(axes) <= dim < 0:
+        raise Unsupported(f"sum({dim}): in a step, count dimensions from the last one, which is -1")
+    place = len(axes) + dim
+    return Type(_floating(x.dtype), (*((TIME,) if x.over_time else ()), *axes[:place], *axes[place + 1 :]))
 
 
 def linear_type(x: Type, weight: Type, bias: Any = None) -> Type:
@@ -369,6 +387,9 @@ _ROWS = (
     # synapses: they mix neurons, one sample and one tick at a time
     Op("linear", torch.nn.functional.linear, linear_type, None, None,
        (torch.nn.functional.linear,), synapse=True),
+    # what gives a tick another shape
+    Op("unsqueeze", torch.unsqueeze, with_dimension, lambda g, out, x, dim: (g.sum(dim), None), None, reshapes=True),
+    Op("sum", torch.sum, without_dimension, lambda g, out, x, dim: (g.unsqueeze(dim), None), None, reshapes=True),
     Op("transpose", torch.t, matrix_transpose, None, None),
 )  # fmt: skip
 

@@ -136,7 +136,7 @@ def _constant(tick: Graph, wanted: Collection[str]) -> tuple[int, ...]:
         for node in tick.nodes:
             if led_to.intersection(node.uses) and node.op not in ("detach", "full_like"):
                 led_to.update(name for name in node.outputs if tick.types[name].dtype.is_floating_point)
-    results = (*tick.outputs, *(register.value for register in tick.registers))
+    results = (*tick.outputs, *(register.next for register in tick.registers))
     return tuple(place for place, name in enumerate(results) if name not in led_to)
 
 
@@ -164,8 +164,8 @@ def _check(tick: Graph) -> None:
     for node in tick.nodes:
         if node.op not in OPS or (OPS[node.op].c is None and not OPS[node.op].synapse):
             raise Unsupported(f"{node.op} has no C expression")
-        if OPS[node.op].synapse and (len(node.inputs) != 2 or not _is_matrix(tick, node.inputs[1])):
-            raise Unsupported(f"a {node.op} inside the loop needs a weight that does not vary with time, and no bias")
+        if OPS[node.op].synapse and not _is_matrix(tick, node.inputs[1]):
+            raise Unsupported(f"a {node.op} inside the loop needs a weight that does not vary with time")
 
 
 def _is_matrix(tick: Graph, operand: Operand) -> bool:

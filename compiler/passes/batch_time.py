@@ -64,4 +64,6 @@ def cyclic_values(graph: Graph) -> set[str]:
 
 def is_synapse(node: Node) -> bool:
     """Whether a node of a step is anything but elementwise."""
-    return (node.op not in OPS and node.op != "custom") or (node.op in OPS and OPS[node.op].synapse)
+    if node.op not in OPS:
+        return node.op != "custom"
+    return OPS[node.op].synapse or OPS[node.op].reshapes

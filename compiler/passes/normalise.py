@@ -201,5 +201,7 @@ _IN_STEPS: dict[Any, Callable[..., tuple[Any, ...] | None]] = {
     **dict.fromkeys((torch.transpose, "transpose", torch.swapaxes, "swapaxes"), _transposed),
     **dict.fromkeys((torch.t, "t"), lambda input: ("transpose", input)),
     getattr: _attribute,
+    **dict.fromkeys((torch.unsqueeze, "unsqueeze"), lambda input, dim: ("unsqueeze", input, dim)),
+    **dict.fromkeys((torch.sum, "sum"), lambda input, dim: ("sum", input, dim)),
     **dict.fromkeys((torch.masked_fill, "masked_fill"), _masked_fill),
 }

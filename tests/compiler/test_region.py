@@ -315,8 +315,7 @@ def test_other_dtypes_are_left_to_torch(dtype: torch.dtype) -> None:
         program_of(tick_of(lambda x, v, p, dt: (v * x, v + x), x, x, None, 0.1))
 
 
-def test_a_synapse_with_a_bias_inside_the_loop_is_left_to_torch() -> None:
+def test_a_bias_inside_the_loop_is_added_as_any_row_is() -> None:
     x, p = torch.rand(2, 3), (torch.rand(3, 3), torch.rand(3))
     tick = tick_of(lambda x, v, p, dt: (torch.nn.functional.linear(v, *p) + x, v), x, x, p, 0.1)
-    with pytest.raises(Unsupported, match="no bias"):
-        program_of(tick)
+    assert [node.op for node in program_of(tick).forward.graph.nodes] == ["vecmat", "add", "add"]

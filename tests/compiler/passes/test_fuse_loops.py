@@ -112,3 +112,27 @@ def test_a_synapse_between_two_states_makes_two_loops_around_a_batched_product()
 def test_neurons_behind_each_other_have_a_loop_each() -> None:
     _, after = around(fuse_loops, snn.SequentialState(snn.LIBox(), snn.IAF()), SEQUENCE)
     assert [line for line in str(after).splitlines() if "loop" in line] == ["  loop 0 {", "  loop 1 {"]
+
+
+def test_what_a_cells_synapse_reads_is_computed_before_it() -> None:
+    """In a cell nothing is on a cycle, and a value that both a synapse and the last loop read is of the first loop."""
+    layer = snn.LIFMCRecurrentCell(3, 4)
+    _, after = around(fuse_loops, layer, SEQUENCE[0])
+    known = set(after.inputs) | {node.output for node in after.nodes if node.op == "parameter"}
+    for node in after.nodes:
+        assert node.op == "parameter" or known.issuperset(node.uses), node.outputs
+        known.update(node.outputs)
+
+
+def test_traces_at_synapses_have_loops_beside_that_of_their_neurons() -> None:
+    def step(x: Tensor, s: tuple[Tensor, Tensor], p: Tensor, dt: float) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        v, trace = s
+        v = v + x
+        return v, (v, trace * p + x.unsqueeze(-1) * v.unsqueeze(-2))
+
+    layer = snn.SNN(step, lambda x: (x.new_zeros(2, 3), x.new_zeros(2, 3, 3)), nn.Parameter(torch.rand(())))
+    _, after = around(fuse_loops, layer, SEQUENCE)
+    regions = {name: node.region for node in after.nodes for name in node.outputs}
+    types = {region: str(after.types[name]) for name, region in regions.items() if region.startswith("loop")}
+    assert types == {"loop": "analog[T, B, 3]", "loop .1": "analog[T, B, 3, 3]"}
+    assert {node.region for node in after.nodes if node.op == "unsqueeze"} == {"batched"}

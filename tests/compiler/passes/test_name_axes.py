@@ -62,8 +62,8 @@ def test_a_lift_gives_time_to_all_that_it_holds() -> None:
           %linear = Linear(%enter, layer=@lifted_module.0)    : analog[T, B, 4]
           %v = initial_state(%linear, of=@lifted_module.1)    : analog[]
           %z, %v_1 = IAFCell(%linear, %v, @lifted_module.1.p) : spike[T, B, 4]
-          %dropout = Dropout(%z, layer=@lifted_module.2)      : spike[T, B, 4]
-          %leave = leave(%dropout)                            : spike[T, B, 4]
+          %dropout = Dropout(%z, layer=@lifted_module.2)      : analog[T, B, 4]
+          %leave = leave(%dropout)                            : analog[T, B, 4]
           %last = last(%v_1)                                  : analog[B, 4]
           return %leave, %last
         }
