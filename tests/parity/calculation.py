@@ -1,11 +1,14 @@
 """What is compared of functions, and of modules without a state: what they return, and gradients."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+
+from norse.torch.functional.lif import LIFParameters
 
 from .observation import Arrays, Values, tensors, to_arrays
 
@@ -52,6 +55,32 @@ class Calculation:
     published: Callable[[Values], Any] | None = None
     dtypes: tuple[str, ...] = DTYPES
     backward: bool = True
+
+
+T, B, PRE, POST = 60, 4, 5, 3
+SPIKES = Draw((T, B, PRE), rate=0.2)
+CURRENTS = Draw((T, B, PRE), 0, 4)
+RATES = Draw((B, PRE), 0, 1)
+SIGNED_RATES = Draw((B, PRE), -1, 1)
+WEIGHTS = Draw((POST, PRE), 0.1, 0.9)
+
+
+def each(step: Callable[..., Any], state: Any, *inputs: Tensor) -> list[Any]:
+    """What a step returns in every tick; the last thing that it returns is the state."""
+    seen = []
+    for tick in zip(*inputs, strict=True):
+        out = step(*tick, state)
+        state = out[-1]
+        seen.append(out)
+    return seen
+
+
+def numbers(value: Tensor, *many: float) -> Iterable[Tensor]:
+    return (torch.tensor(number, dtype=value.dtype) for number in many)
+
+
+def lif(values: Values) -> Any:
+    return LIFParameters(*numbers(values["x"], 180.0, 90.0, 0.0625, 0.8, -0.125), method="tanh", alpha=2.0)
 
 
 def observe(calculation: Calculation, compute: Callable[[Values], Any], values: Values) -> Arrays:

@@ -170,6 +170,11 @@ def separate_fields(_: Values) -> Tensor:
     return SpatialReceptiveField2d(2, 5, rows, aggregate=False)(torch.ones(1, 2, 8, 8))
 
 
+def spatio_temporal_fields(_: Values) -> Tensor:
+    one = torch.ones(2)
+    return receptive_field.spatio_temporal_parameters(one, 0 * one, one / 2, [(0, 0)], one)
+
+
 def derivative_pairs(_: Values) -> Tensor:
     one = torch.ones(1)
     return receptive_field.spatial_parameters(one, 0 * one, one / 2, 1)[:, -2:]
@@ -201,6 +206,7 @@ DIFFERENCES = {
         adjoint_cell,
         copied_diagonal,
         separate_fields,
+        spatio_temporal_fields,
         derivative_pairs,
         derivative_of_columns,
     )

@@ -109,7 +109,14 @@ def test_the_adjoint_of_refractory_neurons_differs_from_that_of_others_without_a
 
 @pytest.mark.parametrize(
     "name",
-    ["decoder", "refractory_recurrent_adjoint", "compartment_adjoint", "adjoint_cell", "separate_fields"],
+    [
+        "decoder",
+        "refractory_recurrent_adjoint",
+        "compartment_adjoint",
+        "adjoint_cell",
+        "separate_fields",
+        "spatio_temporal_fields",
+    ],
 )
 def test_what_raises_an_error_there_works_here(name: str, both: Both) -> None:
     ours, theirs = both(name)
