@@ -197,6 +197,11 @@ def test_a_population_of_one_prefers_zero_and_integers_are_encoded_as_numbers():
     assert torch.equal(population_encode(torch.tensor([0, 2]), 3), population_encode(torch.tensor([0.0, 2.0]), 3))
 
 
+def test_a_fractional_scale_of_a_population_is_kept_for_integers():
+    values = torch.tensor([0, 1, 2])
+    torch.testing.assert_close(population_encode(values, 3, 2.5), population_encode(values.float(), 3, 2.5))
+
+
 def test_radial_basis_and_distance_are_their_formulas():
     assert gaussian_rbf(torch.tensor(2.0), sigma=2).item() == pytest.approx(math.exp(-0.25))
     assert euclidean_distance(torch.tensor(2.0), torch.tensor(-1.0)) == 9

@@ -1,5 +1,6 @@
 """What modules refuse, and that they say which module, which argument, what they expect and what they got."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -64,6 +65,63 @@ def test_a_state_of_a_shape_that_does_not_broadcast():
     wrong = snn.LIFState(*(torch.zeros(2, 2) for _ in range(3)))
     with pytest.raises(ValueError, match=r"LIFRecurrent: argument state.z: .*broadcasts with \[2, 4\], got \[2, 2\]"):
         snn.LIFRecurrent(3, 4)(torch.ones(5, 2, 3), wrong)
+
+
+@pytest.mark.parametrize("module", [snn.LIFRecurrentCell(2, 3), snn.LILinearCell(2, 3), snn.CobaLIFCell(2, 3)])
+def test_numbers_of_another_precision_than_the_weights(module):
+    x = torch.ones(5, 2, dtype=torch.float64)
+    message = rf"{type(module).__name__}: .*expects the dtype of input_weights, torch.float32, got torch.float64"
+    with pytest.raises(TypeError, match=message):
+        module(x)
+    module(x.float())
+    with torch.autocast("cpu", torch.bfloat16):
+        module(x.bfloat16())
+
+
+@pytest.mark.parametrize("size", [3.0, "3", None, torch.tensor(3.0)])
+@pytest.mark.parametrize("module", [snn.LIFRecurrentCell, snn.LILinearCell, snn.CobaLIFCell, snn.LIFCorrelation])
+def test_sizes_that_are_no_whole_numbers(module, size):
+    for sizes in ((size, 2), (2, size)):
+        with pytest.raises(TypeError, match=rf"{module.__name__}: argument \w+_size: expects a whole number, got"):
+            module(*sizes)
+
+
+def test_sizes_may_be_tensors_and_are_not_negative():
+    assert snn.LIFRecurrentCell(torch.tensor(2), torch.tensor(3)).recurrent_weights.shape == (3, 3)
+    with pytest.raises(ValueError, match=r"LIFCorrelation: argument hidden_size: expects at least 0, got -1"):
+        snn.LIFCorrelation(2, -1)
+
+
+@pytest.mark.parametrize(
+    ("module", "p", "missing"),
+    [
+        (snn.LIFRefracCell, snn.LIFParameters(), "lif, rho_reset"),
+        (snn.LIFExCell, snn.LIFParameters(), "delta_T"),
+        (snn.LIFCell, snn.LIParameters(), "v_th, v_reset, method, alpha, reset_method"),
+    ],
+)
+def test_parameters_of_another_model(module, p, missing):
+    with pytest.raises(
+        TypeError, match=rf"{module.__name__}: argument p: .*{type(p).__name__}, which has no {missing}$"
+    ):
+        module(p)
+    snn.LIFCell(snn.LIFExParameters())  # has all that a LIF neuron needs
+
+
+@pytest.mark.parametrize("rate", ["fast", None, [100.0]])
+def test_a_time_constant_that_is_no_number(rate):
+    with pytest.raises(TypeError, match=r"LIFCell: argument p.tau_mem_inv: expects a number or a tensor, got"):
+        snn.LIFCell(snn.LIFParameters(tau_mem_inv=rate))
+
+
+def test_time_steps_and_rates_may_be_numpys():
+    cell = snn.LIFCell(snn.LIFParameters(tau_mem_inv=np.float32(100)), dt=np.float32(0.001))
+    torch.testing.assert_close(cell(torch.ones(2))[1].v, torch.full((2,), 0.1), check_dtype=False)
+
+
+def test_weights_that_are_no_tensor():
+    with pytest.raises(TypeError, match=r"LIFRecurrent: argument input_weights: expects a torch.Tensor, got list"):
+        snn.LIFRecurrent(1, 1, input_weights=[[1.0]])
 
 
 def test_weights_of_another_shape():

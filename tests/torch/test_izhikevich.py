@@ -299,6 +299,12 @@ class TestModules:
         z.sum().backward()
         assert tonic_spiking.s.v.grad is None
 
+    @pytest.mark.parametrize(("module", "sizes"), FORMS)
+    def test_a_module_tells_its_spiking_method(self, module, sizes):
+        behaviour = module(*sizes, tonic_spiking).spiking_method
+        assert isinstance(behaviour, IzhikevichSpikingBehavior)
+        assert behaviour == tonic_spiking
+
     def test_the_recurrent_layer_takes_weights_by_position(self):
         w_in, w_rec = torch.ones(4, 3), torch.ones(4, 4)
         layer = IzhikevichRecurrent(3, 4, tonic_spiking, w_in, w_rec, True, dt=0.002)

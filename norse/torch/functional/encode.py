@@ -87,8 +87,9 @@ def population_encode(
         largest = torch.where(scale == 0, input_values.max(), scale)
     else:
         largest = torch.as_tensor(scale) if scale else input_values.max()
-    largest = largest.to(input_values)
-    positions = torch.linspace(0, 1, out_features, dtype=_spike_dtype(input_values), device=input_values.device)
+    dtype = _spike_dtype(input_values)  # a scale of 2.5 stays one for integer values
+    largest = largest.to(device=input_values.device, dtype=dtype)
+    positions = torch.linspace(0, 1, out_features, dtype=dtype, device=input_values.device)
     return kernel(distance_function(input_values.unsqueeze(-1), positions * largest) * largest)
 
 

@@ -5,7 +5,9 @@ for time, "N" for features), and `state_type`, the NamedTuple of its state, or N
 own business.
 """
 
+import inspect
 import warnings
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -26,11 +28,11 @@ def check_dt(module: Any, dt: Any) -> None:
     Raises:
         ValueError: if dt is not above 0 and finite.
     """
-    if not isinstance(dt, int | float | Tensor) or not 0 < dt < float("inf"):
+    if not isinstance(dt, Real | Tensor) or not 0 < float(dt) < float("inf"):
         raise ValueError(f"{_name(module)}: argument dt: expects a time step above 0, got {dt!r}")
 
 
-def check_sizes(module: Any, **sizes: int) -> None:
+def check_sizes(module: Any, **sizes: Any) -> None:
     """Refuses numbers of features that are none.
 
     Args:
@@ -38,9 +40,12 @@ def check_sizes(module: Any, **sizes: int) -> None:
         sizes: numbers of features, by the names of its arguments.
 
     Raises:
+        TypeError: if one is no whole number.
         ValueError: if one is negative.
     """
     for name, size in sizes.items():
+        if not isinstance(size, Integral) and not (isinstance(size, Tensor) and not size.is_floating_point()):
+            raise TypeError(f"{_name(module)}: argument {name}: expects a whole number, got {size!r}")
         if size < 0:
             raise ValueError(f"{_name(module)}: argument {name}: expects at least 0, got {size}")
 
@@ -55,12 +60,14 @@ def check_parameters(module: Any, p: Any, dt: float, path: str = "p") -> None:
         path: what to call them.
 
     Raises:
-        TypeError: if p is no named tuple.
+        TypeError: if p is no named tuple, lacks fields of the neuron's parameters, or a rate is no number.
         ValueError: if an inverse time constant is negative or no number, or no surrogate has the method's name.
     """
     if not hasattr(p, "_fields") or isinstance(p, type):
         got = f"the class {p.__name__}: make one, {p.__name__}()" if isinstance(p, type) else type(p).__name__
         raise TypeError(f"{_name(module)}: argument {path}: expects the neuron's parameters, got {got}")
+    if path == "p":
+        _check_model(module, p)
     for name, value in zip(p._fields, p, strict=True):
         if hasattr(value, "_fields"):
             check_parameters(module, value, dt, f"{path}.{name}")
@@ -72,6 +79,18 @@ def check_parameters(module: Any, p: Any, dt: float, path: str = "p") -> None:
             _check_rate(module, f"{path}.{name}", value, dt)
 
 
+def _check_model(module: Any, p: Any) -> None:
+    """Refuses parameters that lack fields of those that are the module's default; further fields are the user's."""
+    argument = inspect.signature(type(module).__init__).parameters.get("p")
+    default = argument.default if argument is not None else None
+    missing = [name for name in getattr(default, "_fields", ()) if name not in p._fields]
+    if missing:
+        raise TypeError(
+            f"{_name(module)}: argument p: expects {type(default).__name__}, got {type(p).__name__}, which has no "
+            f"{', '.join(missing)}"
+        )
+
+
 def _methods(module: Any) -> tuple[str, ...]:
     """Surrogates, and "adjoint" for a neuron that has an adjoint step behind it."""
     steps = getattr(module, "steps", None)
@@ -79,11 +98,13 @@ def _methods(module: Any) -> tuple[str, ...]:
 
 
 def _check_rate(module: Any, path: str, rate: Any, dt: float) -> None:
+    if not isinstance(rate, Real | Tensor):
+        raise TypeError(f"{_name(module)}: argument {path}: expects a number or a tensor, got {rate!r}")
     if isinstance(rate, Tensor):
         if rate.is_meta or not rate.numel():
             return  # it has no values
         rate = rate.detach()
-    lowest, highest = (float(rate.min()), float(rate.max())) if isinstance(rate, Tensor) else (rate, rate)
+    lowest, highest = (float(rate.min()), float(rate.max())) if isinstance(rate, Tensor) else (float(rate), float(rate))
     if not (lowest >= 0 and highest < float("inf")):
         raise ValueError(
             f"{_name(module)}: argument {path}: expects an inverse time constant of at least 0, got {lowest or highest}"
@@ -104,8 +125,9 @@ def check_input(module: Any, x: Any) -> None:
         x: the input.
 
     Raises:
-        TypeError: if x is no tensor, complex, integer or boolean, or sparse in a way that the neuron has no step for.
-        ValueError: if x has too few dimensions or another number of features.
+        TypeError: if x is no tensor, complex, integer or boolean, of another dtype than the weights, or sparse in a way
+            that the neuron has no step for.
+        ValueError: if x is on another device than the weights, or has too few dimensions or another number of features.
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"{_name(module)}: argument input_tensor: expects a torch.Tensor, got {type(x).__name__}")
@@ -126,10 +148,16 @@ def check_input(module: Any, x: Any) -> None:
                 "pass input_tensor.to_sparse_coo()"
             )
     for name in getattr(module, "weight_names", ())[:1]:
-        if getattr(module, name).device != x.device:
+        weights = getattr(module, name)
+        if weights.device != x.device:
             raise ValueError(
                 f"{_name(module)}: argument input_tensor: expects a tensor on the device of {name}, "
-                f"{getattr(module, name).device}, got one on {x.device}; move the module or the input with .to()"
+                f"{weights.device}, got one on {x.device}; move the module or the input with .to()"
+            )
+        if weights.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):  # which converts both
+            raise TypeError(
+                f"{_name(module)}: argument input_tensor: expects the dtype of {name}, {weights.dtype}, got {x.dtype}; "
+                "convert the module or the input with .to()"
             )
     axes = module.axes
     if x.dim() < len(axes):

@@ -18,7 +18,7 @@ from norse.torch.functional.encode import (
     spike_latency_lif_encode,
 )
 from norse.torch.functional.lif import LIF_DEFAULTS, LIFParameters
-from norse.torch.module.parameters import HoldsParameters
+from norse.torch.module.parameters import HoldsParameters, shown
 
 
 class _RateEncoder(torch.nn.Module):
@@ -50,7 +50,7 @@ class _CurrentEncoder(HoldsParameters):
         self.dt = dt
 
     def extra_repr(self) -> str:
-        return f"seq_length={self.seq_length}, p={self.p}, dt={self.dt}"
+        return f"seq_length={self.seq_length}, p={shown(self.p)}, dt={self.dt}"
 
 
 class ConstantCurrentLIFEncoder(_CurrentEncoder):

@@ -24,6 +24,11 @@ class _Behaving(Neuron):
 
     start: IzhikevichState
 
+    @property
+    def spiking_method(self) -> IzhikevichSpikingBehavior:
+        """The spiking behaviour, with the parameters as they are now."""
+        return IzhikevichSpikingBehavior(self.p, self.start)
+
     def initial_state(self, input_tensor: Tensor) -> IzhikevichState | IzhikevichRecurrentState:
         """The spiking behaviour's state, on tensors of its own."""
         shape = tick_shape(self, input_tensor)

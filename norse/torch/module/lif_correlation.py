@@ -12,7 +12,7 @@ from norse.torch.functional.lif_correlation import (
     LIFCorrelationState,
     lif_correlation_step,
 )
-from norse.torch.module.checks import check_fields, check_input
+from norse.torch.module.checks import check_fields, check_input, check_sizes
 from norse.torch.module.initial import potential
 from norse.torch.module.neuron import Neuron
 from norse.torch.module.shapes import tick_shape
@@ -61,11 +61,12 @@ class LIFCorrelation(Neuron):
         dt: float = 0.001,
     ) -> None:
         super().__init__(lif_correlation_step, self.initial_state, p, dt)
+        check_sizes(self, input_size=input_size, hidden_size=hidden_size)
         self.input_size = input_size
         self.hidden_size = hidden_size
 
     def extra_repr(self) -> str:
-        return f"input_size={self.input_size}, hidden_size={self.hidden_size}, p={self.p}, dt={self.dt}"
+        return f"input_size={self.input_size}, hidden_size={self.hidden_size}, {super().extra_repr()}"
 
     def initial_state(self, input_tensor: Tensor) -> LIFCorrelationState:
         """v = v_leak, everything else zero."""

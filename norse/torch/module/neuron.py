@@ -75,11 +75,16 @@ class Neuron(HoldsParameters):
             scale: None means √(2 / shape[0]).
 
         Raises:
+            TypeError: if given weights are no tensor.
             ValueError: if given weights have another shape.
         """
         if given is None:
             given = torch.nn.Parameter(
                 torch.randn(shape) * ((2.0 / max(shape[0], 1)) ** 0.5 if scale is None else scale)
+            )
+        if not isinstance(given, Tensor):
+            raise TypeError(
+                f"{type(self).__name__}: argument {name}: expects a torch.Tensor, got {type(given).__name__}"
             )
         if tuple(given.shape) != shape:
             raise ValueError(
