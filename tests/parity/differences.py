@@ -1,6 +1,7 @@
 """What shows where Norse 1.1.0 differs from the equations; `test_differences.py` says how."""
 
 import copy
+import importlib
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from norse.torch.functional.lsnn import LSNNFeedForwardState, LSNNParameters
 from norse.torch.functional.threshold import heavi_erfc_fn, threshold
 from norse.torch.module.izhikevich import IzhikevichCell
 from norse.torch.module.lif import LIF, LIFCell, LIFRecurrentCell
+from norse.torch.module.lif_correlation import LIFCorrelation
 from norse.torch.module.receptive_field import SpatialReceptiveField2d
 from norse.torch.module.spikes_to_times_decoder import SpikesToTimesDecoder
 
@@ -72,6 +74,10 @@ def sharp_exponential(_: Values) -> Any:
 
 def biological_defaults(_: Values) -> Tensor:
     return torch.tensor([hasattr(kind, "bio_default") for kind in (LIFParameters, LIFExParameters, LIFAdExParameters)])
+
+
+def batched_correlation(_: Values) -> Tensor:
+    return LIFCorrelation(3, 2)(torch.ones(4, 3), torch.ones(2, 3), torch.ones(2, 2), None)[0]
 
 
 def decoder(_: Values) -> Tensor:
@@ -151,6 +157,12 @@ def compartment_adjoint(_: Values) -> Tensor:
     return torch.autograd.grad(new.i.sum(), weights)[0]
 
 
+def conductance_adjoint(_: Values) -> Tensor:
+    """Whether there is one."""
+    importlib.import_module("norse.torch.functional.adjoint.coba_lif_adjoint")
+    return torch.ones(())
+
+
 def adjoint_cell(_: Values) -> Tensor:
     return LIFCell(LIFParameters(method="adjoint"))(torch.ones(1))[1].v
 
@@ -196,6 +208,8 @@ DIFFERENCES = {
         sharp_exponential,
         biological_defaults,
         batched_sensors,
+        batched_correlation,
+        conductance_adjoint,
         decoder,
         population_gradient,
         recurrent_adjoint,

@@ -116,6 +116,8 @@ def test_the_adjoint_of_refractory_neurons_differs_from_that_of_others_without_a
         "adjoint_cell",
         "separate_fields",
         "spatio_temporal_fields",
+        "batched_correlation",
+        "conductance_adjoint",
     ],
 )
 def test_what_raises_an_error_there_works_here(name: str, both: Both) -> None:
