@@ -23,9 +23,15 @@ def lower(network: Graph) -> Graph:
             known.update(values)
         else:
             nodes.append(node)
-    outputs = tuple(_name(known.get(name, Ref(name))) for name in network.outputs)
+
+    def now(name: str) -> str:
+        return _name(known.get(name, Ref(name)))
+
+    outputs = tuple(now(name) for name in network.outputs)
+    registers += [Register(r.value, now(r.initial), now(r.next)) for r in network.registers]
     tick = replace(network, nodes=tuple(nodes), outputs=outputs, registers=tuple(registers))
-    kept = {*network.inputs, *(name for node in tick.nodes for name in node.outputs if not node.tick)}
+    reads = {register.value for register in network.registers}
+    kept = {*network.inputs, *reads, *(name for node in tick.nodes for name in node.outputs if not node.tick)}
     return tick.with_types({name: type_ for name, type_ in network.types.items() if name in kept})
 
 
@@ -33,12 +39,12 @@ def _inlined(node: Node, names: Names) -> tuple[list[Node], list[Register], dict
     step, over_time = node.attrs["_step"], node.attrs["_over_time"]
     arguments: dict[str, Operand] = {}
     reads = []
-    for name, (argument, _), operand in zip(step.graph.inputs, step.inputs, node.inputs, strict=True):
+    for name, (argument, leaf), operand in zip(step.graph.inputs, step.inputs, node.inputs, strict=True):
         arguments[name] = operand
-        if argument == 1 and over_time:
+        if argument == 1 and over_time and leaf not in node.attrs.get("_carried", ()):
             read = names.fresh(name)
             arguments[name] = Ref(read)
-            reads.append((read, _name(operand)))
+            reads.append((read, _name(operand), node.outputs[1 + leaf]))
     made_by_step = {name for inner in step.graph.nodes for name in inner.outputs}
     moving = _moving(step) if over_time else made_by_step
     results: dict[str, str] = {}
@@ -57,10 +63,7 @@ def _inlined(node: Node, names: Names) -> tuple[list[Node], list[Register], dict
             body.append(Node("identity", (outer,), (mapping[inner],), {}, node.attrs["_path"], tick=True))
             values[outer] = Ref(outer)
         fed.update((inner,) if place else ())
-    registers = [
-        Register(read, initial, _name(values[after]))
-        for (read, initial), after in zip(reads, node.outputs[1:], strict=False)
-    ]
+    registers = [Register(read, initial, _name(values[after])) for read, initial, after in reads]
     return body, registers, values
 
 

@@ -7,6 +7,7 @@ from itertools import groupby
 from torch import nn
 
 from norse.compiler.backend import Backend
+from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Node, Register
 from norse.compiler.passes.batch_time import STEPPED, is_synapse
 from norse.compiler.passes.fuse_loops import LOOP, fuse_loops
@@ -70,20 +71,29 @@ class _Scheduler:
         registers = self._registers(nodes)
         outputs = self._outputs(nodes)
         reads = {register.value for register in registers}
-        inner = [replace(n, region="synapse" if is_synapse(n) else "") for n in nodes]
+        inner = [replace(n, region="" if n.tick and not is_synapse(n) else "torch") for n in nodes]
         ordered = fuse_loops(replace(self.graph, nodes=tuple(inner), registers=(), inputs=()))
         parts: list[Runs] = []
         for piece, group in groupby(ordered.nodes, lambda n: n.region):
             members = list(group)
             if not piece.startswith(LOOP):
-                parts += [SynapseTick(node) for node in members]
+                parts += [SynapseTick(node) if node.tick else self._torch_tick(node) for node in members]
                 continue
             wanted = self._outputs(members, {r.next for r in registers} | set(outputs), ordered.nodes)
             parts.append(self._loop_step(make_tick(members, (), self.fixed, wanted, False, self.fallback), region))
         made = {name for node in nodes for name in node.outputs} | reads
         used = dict.fromkeys(use for node in nodes for use in node.uses if use not in made)
         moving = [name for name in used if name not in self.fixed]
+        if not moving:
+            raise Unsupported(
+                "nothing enters its feedback from outside, so that nothing tells how many ticks there are"
+            )
         return SteppedStep(region, parts, registers, moving, [n for n in used if n in self.fixed], outputs)
+
+    def _torch_tick(self, node: Node) -> TorchStep:
+        """A layer or a call of the user at one tick."""
+        now = replace(node, attrs={**node.attrs, "_over_time": False})
+        return TorchStep([now], self.modules, {}, self.fixed, self.options.exact)
 
     def _registers(self, nodes: Sequence[Node]) -> tuple[Register, ...]:
         """The registers that these nodes read or feed."""

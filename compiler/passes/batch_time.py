@@ -6,17 +6,17 @@ acts on each tick alone. With `exact`, synapses are called tick by tick as eager
 
 from dataclasses import replace
 
-import networkx
-
 from norse.compiler.ir import Graph, Names, Node, Operand, Ref, substitute_inputs
 from norse.compiler.ops import OPS
+from norse.compiler.passes.feedback import STEPPED, cycles, step_feedback
 
-BATCHED, EAGER, STEPPED = "batched", "eager", "stepped"
+BATCHED, EAGER = "batched", "eager"
 
 
 def batch_time(graph: Graph, exact: bool = False) -> Graph:
     """Gives nodes outside of neurons' loops their region; what stays without one is for `fuse_loops`."""
-    cyclic = cyclic_values(graph)
+    graph = step_feedback(graph)
+    cyclic = set().union(*cycles(graph))
     with_synapses = {node.module for node in graph.nodes if node.tick and is_synapse(node)}
     nodes: list[Node] = []
     for node in graph.nodes:
@@ -50,16 +50,6 @@ def _region(node: Node, graph: Graph, cyclic: set[str], stepped: set[str]) -> st
     if node.module in stepped and graph.types[node.outputs[0]].over_time:
         return f"{STEPPED} {node.module}".strip()
     return BATCHED if is_synapse(node) and node.outputs[0] not in cyclic else ""
-
-
-def cyclic_values(graph: Graph) -> set[str]:
-    """Values on a cycle through a register: the strongly connected components of the graph across ticks."""
-    edges = networkx.DiGraph(graph.to_networkx())
-    found: set[str] = set()
-    for component in networkx.strongly_connected_components(edges):
-        if len(component) > 1 or any(edges.has_edge(name, name) for name in component):
-            found |= component
-    return found
 
 
 def is_synapse(node: Node) -> bool:

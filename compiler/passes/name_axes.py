@@ -13,6 +13,7 @@ from norse.compiler.ops import OPS
 def name_axes(graph: Graph) -> Graph:
     """`[100, 16, 256]` becomes `[T, B, 256]` where the first dimension is time. Types before have sizes for axes."""
     lifted = {name for node in graph.nodes if _in_lift(node) for name in node.outputs}
+    lifted |= {register.value for register in graph.registers}
     over_time = _over_time(graph)
     spikes = _spikes(graph)
     parameters = {node.output for node in graph.nodes if node.op == "parameter"}

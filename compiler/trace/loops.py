@@ -3,23 +3,24 @@
 `for t in range(x.shape[0]): z, s = self.lif(self.fc(x[t]), s); out.append(z)` is traced at the T of the call, so what
 is recorded is right whatever Python did: T copies of the loop's body. Rolling finds them by what they compute, not by
 where they stand: the T calls of a neuron are one node if each of their operands is one node too, or the same at every
-tick, or the tick of a sequence (`x[t]`), or the neuron's own state of the tick before. Where the copies differ, there
-is no such node, and the reason is told.
+tick, or the tick of a sequence (`x[t]`), or what another of the nodes was one tick ago: a register. Where the copies
+differ in another way, there is no such node, and the reason is told.
 
 What is rolled has the form that a lifted module has: `enter` takes a sequence to its ticks, `leave` back, and `last` is
 what the loop leaves behind. A trace of other T is another trace: nothing here holds for more than one.
 """
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import networkx
 import torch
 
 from norse.compiler.errors import Unsupported
-from norse.compiler.ir import Graph, Names, Node, Operand, Ref, Type, refs, substitute
+from norse.compiler.ir import Graph, Names, Node, Operand, Ref, Register, Type, refs, substitute
 from norse.compiler.ops import OPS
 
 # Of an unrolled loop's neurons, how many calls may stand in a graph one after the other.
@@ -32,14 +33,16 @@ class Rolled:
 
     graph: Graph
     outputs: Mapping[str, str]
+    sized: bool = False  # whether it holds for the sizes of this call alone
 
 
-def roll(graph: Graph, must: bool) -> Rolled:
+def roll(graph: Graph, must: bool, by_shape: Callable[[str], bool]) -> Rolled:
     """The graph with its loop over time rolled, if it has one.
 
     Args:
         graph: the trace of a whole model, types with sizes for axes.
         must: whether the trace depends on a size, so that it is a loop's.
+        by_shape: tells of a neuron's path whether its initial state depends on its input's shape alone.
 
     Raises:
         Unsupported: where the loop's ticks differ.
@@ -49,7 +52,7 @@ def roll(graph: Graph, must: bool) -> Rolled:
     if length < 2:
         return Rolled(graph, {})
     try:
-        return _Roller(graph, length).roll(calls)
+        return _Roller(graph, length, by_shape).roll(calls)
     except Unsupported as why:
         if must or length > _FEW:
             raise Unsupported(f"its loop over time is not the same at every tick: {why}") from why
@@ -65,8 +68,8 @@ def _calls_of_neurons(graph: Graph) -> dict[str, list[Node]]:
 
 
 class _Roller:
-    def __init__(self, graph: Graph, length: int) -> None:
-        self.graph, self.length = graph, length
+    def __init__(self, graph: Graph, length: int, by_shape: Callable[[str], bool]) -> None:
+        self.graph, self.length, self.by_shape = graph, length, by_shape
         self.producers = graph.producers
         self.names = Names(graph.names)
         self.types = dict(graph.types)
@@ -76,6 +79,7 @@ class _Roller:
         self.ticks: set[str] = set()  # values that differ from tick to tick
         self.fixed: set[str] = set()  # read by every tick alike
         self.held: dict[str, Ref] = {}  # of those, what stands for them in a tick
+        self.registers: dict[str, tuple[str, tuple[str, ...]]] = {}  # read -> what it starts with, what feeds it
         self._known: dict[Any, Ref] = {}  # behind the loop: one tick of a value, or all of them
         self.open: set[tuple[str, ...]] = set()
 
@@ -89,6 +93,11 @@ class _Roller:
             parts = _stacked(node)
             if parts is not None and len(parts) == self.length:
                 self._operand(parts)
+        fed: set[str] = set()
+        while fed != self.registers.keys():  # what feeds a register may read another one
+            for read, (_, names) in list(self.registers.items()):
+                fed.add(read)
+                self._value(names)
         return self._emit()
 
     # ---- T values become one ---------------------------------------------------------------------
@@ -112,12 +121,15 @@ class _Roller:
             return self.values[names]
         if names in self.open:
             raise Unsupported(f"what {self._where(names[0])} makes depends on what it made one tick ago")
+        register = self._register(names)
+        if register is not None:
+            return register
+        self.open.add(names)
         for t, name in enumerate(names):
             if name not in self.producers:
                 raise Unsupported(f"tick {t} reads {self._where(name)}, and other ticks do not")
             if name in self.member:
                 raise Unsupported(f"tick {t} reads what {self._where(name)} makes at tick {self.member[name][1]}")
-        self.open.add(names)
         nodes = [self.producers[name] for name in names]
         self._check_alike(nodes, names)
         rolled = self._neuron(nodes) if "_step" in nodes[0].attrs else self._plain(nodes)
@@ -129,6 +141,46 @@ class _Roller:
             self._learn(nodes, rolled)
         return self.values[names]
 
+    def _register(self, names: tuple[str, ...]) -> str | None:
+        """The value that is what another was one tick ago, if these names are: at the first tick something else."""
+        first, *later = names
+        nodes = [self.producers.get(name) for name in later]
+        if not nodes or not all(nodes) or (first in self.producers and self._alike(first, later[0])):
+            return None
+        made = [node for node in nodes if node is not None]
+        last = self._next_copy(made)
+        place = made[0].outputs.index(later[0])
+        if last is None or any(node.outputs.index(name) != place for node, name in zip(made, later, strict=True)):
+            return None
+        read = self.names.fresh(later[0])
+        self.fixed.add(first)
+        self.types[read] = self.types[later[0]]
+        self.values[names] = read
+        self.ticks.add(read)
+        self.registers[read] = first, (*later, last.outputs[place])
+        return read
+
+    def _next_copy(self, nodes: list[Node]) -> Node | None:
+        """The node that does at the last tick what these did at the ticks before."""
+        copies = [n for n in self.graph.nodes if n.op == nodes[0].op and _settings(n) == _settings(nodes[0])]
+        found = {id(copy): k for k, copy in enumerate(copies)}
+        if not all(id(node) in found for node in nodes):
+            return None
+        places = [found[id(node)] for node in nodes]
+        stride = places[1] - places[0] if len(places) > 1 else len(copies) // self.length
+        regular = all(b - a == stride for a, b in pairwise(places))
+        return copies[places[-1] + stride] if regular and 0 < stride < len(copies) - places[-1] else None
+
+    def _alike(self, one: str, other: str) -> bool:
+        a, b = self.producers[one], self.producers[other]
+        return (
+            a.op == b.op
+            and a.module == b.module
+            and a.outputs.index(one) == b.outputs.index(other)
+            and len(a.inputs) == len(b.inputs)
+            and _settings(a) == _settings(b)
+        )
+
     def _learn(self, nodes: list[Node], rolled: tuple[str, ...]) -> None:
         for place, name in enumerate(rolled):
             names = tuple(node.outputs[place] for node in nodes)
@@ -137,17 +189,9 @@ class _Roller:
             self.member.update({each: (name, t) for t, each in enumerate(names)})
 
     def _check_alike(self, nodes: list[Node], names: tuple[str, ...]) -> None:
-        first = nodes[0]
-        for t, node in enumerate(nodes):
-            alike = (
-                node.op == first.op
-                and node.module == first.module
-                and node.outputs.index(names[t]) == first.outputs.index(names[0])
-                and len(node.inputs) == len(first.inputs)
-                and _settings(node) == _settings(first)
-            )
-            if not alike or len({id(n) for n in nodes}) < len(nodes):
-                raise Unsupported(f"tick {t} has {self._where(names[t])} where tick 0 has {self._where(names[0])}")
+        for t, name in enumerate(names):
+            if not self._alike(names[0], name) or len({id(n) for n in nodes}) < len(nodes):
+                raise Unsupported(f"tick {t} has {self._where(name)} where tick 0 has {self._where(names[0])}")
 
     def _plain(self, nodes: list[Node]) -> tuple[str, ...] | None:
         """A layer, or a call of the user; None where every tick calls it with the same."""
@@ -194,26 +238,36 @@ class _Roller:
     def _neuron(self, nodes: list[Node]) -> tuple[str, ...]:
         """A cell whose state goes from tick to tick: a neuron over time."""
         first = nodes[0]
-        places = first.attrs["_step"].inputs
         inputs: list[Operand] = []
-        for place, (argument, leaf) in enumerate(places):
+        carried = []  # states that are not handed on as they are
+        for place, (argument, leaf) in enumerate(first.attrs["_step"].inputs):
             ticks = [node.inputs[place] for node in nodes]
             if argument != 1:
                 inputs.append(self._over_time(self._operand(ticks)))
                 continue
-            for t in range(1, self.length):
-                if self._handed_on(ticks[t]) != nodes[t - 1].outputs[1 + leaf]:
-                    path = first.attrs["_path"]
-                    raise Unsupported(f'at tick {t}, layer "{path}" is not given the state that tick {t - 1} left')
-            inputs.append(ticks[0])
-        starts = {name: self.producers[name] for name in refs(tuple(inputs)) if name in self.producers}
-        for start in {id(node): node for node in starts.values() if node.op == "initial_state"}.values():
+            before = [self._handed_on(state) for state in ticks[1:]]
+            if all(name == node.outputs[1 + leaf] for name, node in zip(before, nodes, strict=False)):
+                inputs.append(ticks[0])
+                continue
+            if None in before:
+                t = before.index(None) + 1
+                raise Unsupported(f'at tick {t}, layer "{first.attrs["_path"]}" is not given the state of tick {t - 1}')
+            (start,) = refs(ticks[0])
+            inputs.append(self._operand([Ref(start), *(Ref(name) for name in before if name is not None)]))
+            carried.append(leaf)
+        starts = [self.producers[name] for node in nodes[:1] for name in self._states(node)]
+        for start in {id(node): node for node in starts}.values():
             given = start.inputs[1:]
             self.fixed.update(refs(given))
             sequence = self._over_time(self._operand([_input_of_state(node, self.producers) for node in nodes]))
             self.nodes.append(replace(start, inputs=(sequence, *given), attrs={**start.attrs, "_over_time": True}))
-        self.nodes.append(replace(first, inputs=tuple(inputs), attrs={**first.attrs, "_over_time": True}))
+        attrs = {**first.attrs, "_over_time": True, "_carried": tuple(carried)}
+        self.nodes.append(replace(first, inputs=tuple(inputs), attrs=attrs))
         return first.outputs
+
+    def _states(self, node: Node) -> list[str]:
+        places = zip(node.attrs["_step"].inputs, node.inputs, strict=True)
+        return [name for (argument, _), operand in places if argument == 1 for name in refs(operand)]
 
     def _handed_on(self, state: Operand) -> str | None:
         """What was given as a state, behind the node that checks it."""
@@ -280,6 +334,7 @@ class _Roller:
         if late:
             raise Unsupported(f"every tick reads {self._where(min(late))}, which the loop itself makes")
         after = self._after()
+        sized = self._start_by_shape()
         behind = {id(node) for node in after}
         rolled = {*self.member, *(name for node in self.nodes for name in node.outputs)}
         nodes = [n for n in self.graph.nodes if id(n) not in behind and rolled.isdisjoint(n.outputs)]
@@ -293,17 +348,55 @@ class _Roller:
                 outputs[name] = self._at(name, extra).name
                 nodes += extra
         results = tuple(dict.fromkeys(outputs.get(name, name) for name in self.graph.outputs))
-        nodes = _needed(self._in_order(nodes), results)
-        made = {name for node in nodes for name in node.outputs} | set(self.graph.inputs)
+        nodes, registers = self._alive(self._in_order(nodes), results)
+        made = {name for node in nodes for name in node.outputs} | {*self.graph.inputs, *(r.value for r in registers)}
         types = {name: type_ for name, type_ in self.types.items() if name in made}
-        return Rolled(Graph(self.graph.inputs, tuple(nodes), results, (), types), outputs)
+        return Rolled(Graph(self.graph.inputs, tuple(nodes), results, registers, types), outputs, sized)
+
+    def _start_by_shape(self) -> bool:
+        """Inside of feedback, a neuron's input is not there before its initial state: zeros stand for it."""
+        edges = networkx.DiGraph((use, name) for n in self.nodes for use in n.uses for name in n.outputs)
+        edges.add_edges_from((self.values[fed_by], read) for read, (_, fed_by) in self.registers.items())
+        component = {name: k for k, c in enumerate(networkx.strongly_connected_components(edges)) for name in c}
+        nodes: list[Node] = []
+        for node in self.nodes:
+            x = node.inputs[0] if node.inputs else None
+            circular = isinstance(x, Ref) and component[x.name] == component.get(node.outputs[0])
+            if node.op == "initial_state" and isinstance(x, Ref) and circular:
+                if not self.by_shape(node.attrs["_path"]):
+                    raise Unsupported(
+                        f"{self._where(node.outputs[0])} starts from an input that its own output reaches"
+                    )
+                type_ = self.types[x.name]
+                name = self.names.fresh(x.name)
+                self.types[name] = type_
+                like = next(name for name in self.graph.inputs if name in self.types)
+                nodes.append(Node("call", (name,), (Ref(like), type_.axes, type_.dtype), _calls(zeros)))
+                node = replace(node, inputs=(Ref(name), *node.inputs[1:]), attrs={**node.attrs, "_over_time": False})
+            nodes.append(node)
+        sized = len(nodes) > len(self.nodes)
+        self.nodes = nodes
+        return sized
+
+    def _alive(self, nodes: list[Node], results: tuple[str, ...]) -> tuple[list[Node], tuple[Register, ...]]:
+        registers: dict[str, Register] = {}
+        while True:  # a register that is read keeps alive what feeds it
+            kept = _needed(nodes, (*results, *(name for r in registers.values() for name in (r.initial, r.next))))
+            read = {name for node in kept for name in node.uses if name in self.registers} - registers.keys()
+            if not read:
+                return kept, tuple(registers.values())
+            for name in sorted(read):
+                initial, fed_by = self.registers[name]
+                registers[name] = Register(name, initial, self.values[fed_by])
 
     def _in_order(self, nodes: list[Node]) -> list[Node]:
         """What stands behind one loop may stand before another: every node behind those that it reads."""
         made = {name: place for place, node in enumerate(nodes) for name in node.outputs}
         edges = networkx.DiGraph()
         edges.add_nodes_from(range(len(nodes)))
-        edges.add_edges_from((made[use], k) for k, node in enumerate(nodes) for use in node.uses if use in made)
+        for place, node in enumerate(nodes):
+            reads = (self.registers[use][0] if use in self.registers else use for use in node.uses)
+            edges.add_edges_from((made[name], place) for name in reads if name in made)
         try:
             return [nodes[place] for place in networkx.lexicographical_topological_sort(edges)]
         except networkx.NetworkXUnfeasible:
@@ -422,6 +515,10 @@ def _input_of_state(node: Node, producers: Mapping[str, Node]) -> Operand:
             (name,) = refs(operand)
             return producers[name].inputs[0]
     raise Unsupported(f'layer "{node.attrs["_path"]}" has no state')
+
+
+def zeros(like: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    return like.new_zeros(shape, dtype=dtype)
 
 
 def expand(x: torch.Tensor, length: int) -> torch.Tensor:

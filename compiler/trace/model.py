@@ -87,7 +87,9 @@ def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
         name: Type(fake.dtype, tuple(fake.shape)) for name, fake in fakes.items() if isinstance(fake, torch.Tensor)
     }
     graph = normalise(replace(raw_graph(recorder, ()), outputs=outputs, types=types))
-    rolled = roll(graph, must=bool(recorder.sizes))
+    rolled = roll(graph, bool(recorder.sizes), lambda path: _starts_by_shape(root.get_submodule(path)))
+    if rolled.sized:
+        recorder.sizes |= {(name, None) for name in rolled.graph.inputs}
     names_now = [rolled.outputs.get(leaf.node.name, leaf.node.name) if is_recorded(leaf) else "" for leaf in flat]
     refs = [Ref(name) if name else leaf for name, leaf in zip(names_now, flat, strict=True)]
     return Trace(
@@ -431,6 +433,12 @@ class _ModelRecorder(Recorder):
         self.parameters = {key: value for key, value in self.parameters.items() if value.node in kept}
         del self.followed[followed_before:]
         self.eager = eager
+
+
+def _starts_by_shape(neuron: Any) -> bool:
+    """Whether its initial state is the library's, which takes no more of the input than its shape and dtype."""
+    fallback = neuron.state_fallback
+    return neuron.state_type is not None and getattr(fallback, "__func__", None) is type(neuron).initial_state
 
 
 def untraceable(module: nn.Module) -> str | None:
