@@ -149,8 +149,6 @@ def check_layer_input(layer: nn.Module, path: str, x: Tensor) -> None:
     row, name = LAYERS[type(layer)], f'layer "{path}" ({type(layer).__name__})'
     if getattr(layer, "return_indices", False):
         raise Unsupported(f"{type(layer).__name__} with return_indices=True gives two results")
-    if changes_its_input(layer):
-        raise Unsupported(f"{type(layer).__name__} with inplace=True changes its input in place")
     if row.indices and (x.is_floating_point() or x.is_complex()):
         raise InputError(f"norse.compile: {name}: argument input: expects whole numbers, got {x.dtype}")
     if not row.indices and getattr(layer, "weight", None) is not None and not (x.is_floating_point() or x.is_complex()):

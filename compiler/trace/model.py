@@ -18,7 +18,7 @@ import norse.torch as snn
 from norse.compiler.check import check_step
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Node, Operand, Ref, Type
-from norse.compiler.layers import LAYERS, check_layer_input
+from norse.compiler.layers import LAYERS, changes_its_input, check_layer_input
 from norse.compiler.passes.name_axes import name_axes
 from norse.compiler.passes.normalise import normalise
 from norse.compiler.trace.loops import roll
@@ -73,8 +73,11 @@ def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
         for name, leaf in zip(names, leaves, strict=True)
     ]
     r_args, r_kwargs = pytree.tree_unflatten(recorded, structure)
-    with TRACING, recorder.intercepting(), recorded_are_tensors(), unchanged_modules(root):
-        result = recorder.call_module(root, r_args, r_kwargs)
+    try:
+        with TRACING, recorder.intercepting(), recorded_are_tensors(), unchanged_modules(root):
+            result = recorder.call_module(root, r_args, r_kwargs)
+    finally:
+        torch.clear_autocast_cache()  # of casts of fakes
     flat, result_structure = pytree.tree_flatten(result, is_leaf=is_recorded)
     outputs = tuple(dict.fromkeys(leaf.node.name for leaf in flat if is_recorded(leaf)))
     for leaf in flat:
@@ -135,6 +138,7 @@ class _ModelRecorder(Recorder):
         self.forgets = False  # inside a module that keeps no state from tick to tick
         self.sizes: set[tuple[str, int | None]] = set()  # read as numbers: of which input, and which dimension
         self._calls: dict[Any, _NeuronCall] = {}
+        self._counting: set[str] = set()  # layers in a Lift that keep statistics of their calls
         self._layers: dict[Any, Any] = {}  # what a layer makes of an input of a shape
 
     @contextmanager
@@ -230,6 +234,12 @@ class _ModelRecorder(Recorder):
         if self.exact and self.lifted and row.random and layer.training:
             raise Unsupported("exact=True: it draws random numbers at every tick")
         check_layer_input(layer, path, args[0].fake)
+        if self.lifted and changes_its_input(layer):
+            raise Unsupported(f"{type(layer).__name__} with inplace=True changes its input in place")
+        if self.lifted and layer._buffers and layer.training:
+            if path in self._counting:
+                raise Unsupported(f"{type(layer).__name__} counts its calls, and is called more than once at a tick")
+            self._counting.add(path)
         attrs = {"layer": f"@{path}", "_path": path, "_row": row, "_over_time": self.lifted}
         key = (path, *shapes_of(args[0].fake))
         if key not in self._layers:
@@ -360,8 +370,11 @@ class _ModelRecorder(Recorder):
 
     @contextmanager
     def _fake_buffers(self, module: nn.Module) -> Iterator[None]:
-        """A batch norm counts its calls in a buffer, and this is none."""
+        """A batch norm counts its calls in a buffer, and this is none; without momentum it makes a number of them."""
         held = [(part._buffers, dict(part._buffers)) for part in module.modules()]
+        means = [part for part in module.modules() if getattr(part, "momentum", 0.0) is None]
+        for part in means:
+            part.momentum = 0.1
         for buffers, real in held:
             buffers.update({name: x if x is None else self.mode.from_tensor(x) for name, x in real.items()})
         try:
@@ -370,6 +383,8 @@ class _ModelRecorder(Recorder):
             for buffers, real in held:
                 buffers.clear()
                 buffers.update(real)
+            for part in means:
+                part.momentum = None
 
     # ---- nodes -----------------------------------------------------------------------------------
 

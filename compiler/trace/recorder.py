@@ -55,6 +55,13 @@ class Recorded(fx.Proxy):
             return len(self.fake)
         return int(self.size(0))
 
+    def unbind(self, dim: int = 0) -> Any:
+        if not isinstance(self.fake, torch.Tensor):
+            raise AttributeError("unbind")
+        before = (slice(None),) * (dim % self.fake.ndim)
+        length = int(self.size(dim))
+        return tuple(operator.getitem(self, (*before, k) if before else k) for k in range(length))  # type: ignore[call-overload]
+
     def size(self, dim: int | None = None) -> Any:
         self.tracer.reads_size(self.node, dim)  # type: ignore[attr-defined]
         return self.fake.size() if dim is None else self.fake.size(dim)
@@ -132,8 +139,12 @@ class Recorder(fx.proxy.GraphAppendingTracer):
                 return self._fakes[key]
         except TypeError:  # slices and the like have no hash
             key = ()
+        tensors = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+        versions = [_version(x) for x in tensors]
         with self.mode, torch.no_grad():
             made = getattr(args[0], target)(*args[1:], **kwargs) if kind == "call_method" else target(*args, **kwargs)
+        if versions != [_version(x) for x in tensors]:
+            raise Unsupported(f"it changes a tensor in place ({getattr(target, '__name__', target)})")
         if key and isinstance(made, torch.Tensor):
             self._fakes[key] = made
         return made
@@ -141,6 +152,11 @@ class Recorder(fx.proxy.GraphAppendingTracer):
     @staticmethod
     def fakes(values: Any) -> Any:
         return pytree.tree_map(lambda v: v.node.meta["fake"] if is_recorded(v) else v, values, is_leaf=is_recorded)
+
+
+def _version(x: torch.Tensor) -> int:
+    """Which counts the changes in place, where torch does."""
+    return 0 if x.is_inference() else x._version
 
 
 def shapes_of(values: Any) -> tuple[Any, ...]:

@@ -222,8 +222,12 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "has keyword arguments": (HoldsASecondArgument, ""),
     "is an attention": (SelfAttention, ""),
     "holds a GRU": (GRUOutput, "GRU is not in the layer table"),
-    "is a Softplus": (nn.Softplus, "Softplus is not in the layer table"),
-    "is a LayerNorm": (lambda: nn.LayerNorm(6), "LayerNorm is not in the layer table"),
+    "is a Softplus": (nn.Softplus, ""),
+    "is a LayerNorm": (lambda: nn.LayerNorm(6), ""),
+    "is a transformer's layer": (
+        lambda: nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0),
+        "TransformerEncoderLayer is not in the layer table",
+    ),
     "is a Dropout in training": (nn.Dropout, ""),
     "shares a weight": (lambda: SharesAWeight(nn.Linear(6, 6)), ""),
 }
@@ -296,10 +300,10 @@ def test_fullgraph_is_content_with_a_model_that_it_can_compile() -> None:
 
 
 def test_only_the_unknown_module_is_eager() -> None:
-    compiled = norse.compile(around(nn.Softplus()))
+    compiled = norse.compile(around(nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0)))
     compiled(X)
     lines = {line.split()[0]: line for line in compiled.explain().splitlines()}
-    assert "eager" in lines["1"] and "Softplus" in lines["1"]
+    assert "eager" in lines["1"] and "TransformerEncoderLayer" in lines["1"]
     assert "native" in lines["2"] and "native" in lines["3"], compiled.explain()
 
 

@@ -1,5 +1,6 @@
 """A user's forward is run once to be traced; whatever it decided then must hold at every call, or it stays eager."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -179,3 +180,42 @@ def test_what_an_eager_module_returns_besides_tensors_is_no_constant() -> None:
         assert torch.equal(expected, found)
         assert expected.any()
         assert count == other_count == length
+
+
+def test_autocast_leaves_no_tensors_without_numbers_behind() -> None:
+    model = Forward(lambda m, x: m.behind(m.neurons(m.before(x))[0]))
+    x = torch.randn(6, 2, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = model(x)
+        found = norse.compile(model)(x)
+    assert type(found) is Tensor and torch.isfinite(found).all()
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
+
+
+def test_a_function_that_changes_its_input_is_left_to_eager() -> None:
+    class Doubled(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            h = x * 1.0
+            return torch.nn.functional.relu(h, inplace=True) + h
+
+    x = torch.randn(4, 2, 5)
+    for model in (Doubled(), snn.Lift(Doubled())):
+        compiled = norse.compile(model)
+        torch.testing.assert_close(compiled(x), model(x))
+
+
+def test_a_layer_that_counts_its_calls_counts_them_in_eagers_order() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.BatchNorm1d(5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(2 * self.norm(x) + 1)
+
+    torch.manual_seed(0)
+    model = snn.Lift(Twice())
+    other = copy.deepcopy(model)
+    x = torch.randn(7, 3, 5)
+    torch.testing.assert_close(norse.compile(model)(x), other(x))
+    torch.testing.assert_close(model.lifted_module.norm.running_mean, other.lifted_module.norm.running_mean)

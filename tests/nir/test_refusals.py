@@ -174,10 +174,10 @@ REFUSED = {
     ),
     "an operation": (Rectifying(), "its forward", "NIR can't say", "exp"),
     "an eager layer": (
-        nn.Sequential(nn.Linear(3, 4), nn.GELU()),
-        "layer '1' (GELU)",
+        nn.Sequential(nn.Linear(3, 4), nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0)),
+        "layer '1' (TransformerEncoderLayer)",
         "expected a layer that the compiler understands",
-        "GELU is not in the layer table",
+        "TransformerEncoderLayer is not in the layer table",
     ),
     "a layer with hooks": (hooked(), "layer '1' (LIFCell)", "expected a layer that the compiler understands", "hooks"),
     "ReLU": (nn.Sequential(nn.Linear(3, 4), nn.ReLU()), "layer '1' (ReLU)", "NIR has no ReLU", "spiking neuron"),
