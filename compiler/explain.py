@@ -13,7 +13,8 @@ import norse.torch
 from norse.compiler.backend import Backend
 from norse.compiler.ir import Graph, Node
 from norse.compiler.ops import OPS
-from norse.compiler.passes.batch_time import BATCHED, STEPPED
+from norse.compiler.passes.batch_time import BATCHED
+from norse.compiler.passes.feedback import STEPPED
 from norse.compiler.passes.fuse_loops import LOOP
 from norse.compiler.region import RegionProgram
 from norse.compiler.steps.loop import LoopStep
@@ -22,6 +23,7 @@ from norse.compiler.trace.model import Trace
 from norse.compiler.trace.recorder import NOT_THE_USERS
 
 _NOT_THE_USERS = (*NOT_THE_USERS, str(Path(norse.torch.__file__).parent))
+_FEEDBACK = "it is part of feedback from one tick to the next"
 _MOST_OPERATIONS = 4  # of a line of the user's code that are named
 Row = tuple[str, str, str, str]  # path, what it is, how it runs and why, file:line
 
@@ -71,18 +73,24 @@ class _Explained:
         if reasons:
             return f"torch, tick by tick: {'; '.join(reasons)}"
         if any(region.startswith(STEPPED) for region in regions):
-            return f"{text}: exact=True"
+            return f"{text}: {'exact=True' if self.exact else _FEEDBACK}"
         fused = [n for n in self.ticks.nodes if n.module == node.attrs["_path"] and n.region.startswith(LOOP)]
         synapses = sum(n.op in OPS and OPS[n.op].synapse for n in fused)
         text += f": {len(fused) - synapses} operations fused"
         return text + (", with its recurrent synapse" if synapses else "")
 
     def _layer(self, node: Node) -> str:
+        if self._in_feedback(node):
+            return f"torch, tick by tick: {_FEEDBACK}"
         text = _region_note(node, self.ticks)
         why = self._why_tick_by_tick(node)
         if why:
             return f"torch, tick by tick: {why}"
         return f"{text}: no tick of it needs another" if "all ticks" in text else text
+
+    def _in_feedback(self, node: Node) -> bool:
+        made = self.made.get(node.outputs[0])
+        return made is not None and made.region.startswith(STEPPED)
 
     def _why_tick_by_tick(self, node: Node) -> str:
         """What makes the step of a lifted layer call it at every tick."""
@@ -107,7 +115,9 @@ class _Explained:
             return
         names = list(dict.fromkeys(str(n.attrs.get("target", n.op)) for n in alive))
         shown = ", ".join(names[:_MOST_OPERATIONS]) + (", ..." if len(names) > _MOST_OPERATIONS else "")
-        if all(n.region == "prologue" for n in alive):
+        if any(n.region.startswith(STEPPED) for n in alive):
+            how = f"torch, tick by tick: {_FEEDBACK}"
+        elif all(n.region == "prologue" for n in alive):
             how = "torch, once a call: made of parameters alone"
         elif any(n.attrs.get("_over_time") and n.op not in OPS for n in alive):
             how = "torch, tick by tick: the call is not known to treat every tick alone"

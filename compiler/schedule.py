@@ -9,7 +9,8 @@ from torch import nn
 from norse.compiler.backend import Backend
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Node, Register
-from norse.compiler.passes.batch_time import STEPPED, is_synapse
+from norse.compiler.passes.batch_time import is_synapse
+from norse.compiler.passes.feedback import STEPPED
 from norse.compiler.passes.fuse_loops import LOOP, fuse_loops
 from norse.compiler.steps.loop import LoopStep, Tick, make_tick
 from norse.compiler.steps.stepped import Runs, SteppedStep, SynapseTick

@@ -11,7 +11,7 @@ import networkx
 
 from norse.compiler.ir import TIME, Graph, Node
 from norse.compiler.ops import broadcast
-from norse.compiler.passes.batch_time import STEPPED
+from norse.compiler.passes.feedback import STEPPED
 
 LOOP = "loop"
 

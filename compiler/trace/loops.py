@@ -255,12 +255,12 @@ class _Roller:
             (start,) = refs(ticks[0])
             inputs.append(self._operand([Ref(start), *(Ref(name) for name in before if name is not None)]))
             carried.append(leaf)
-        starts = [self.producers[name] for node in nodes[:1] for name in self._states(node)]
-        for start in {id(node): node for node in starts}.values():
-            given = start.inputs[1:]
+        starts = {id(self.producers[name]): self.producers[name] for name in self._states(first)}
+        for node in starts.values():
+            given = node.inputs[1:]
             self.fixed.update(refs(given))
-            sequence = self._over_time(self._operand([_input_of_state(node, self.producers) for node in nodes]))
-            self.nodes.append(replace(start, inputs=(sequence, *given), attrs={**start.attrs, "_over_time": True}))
+            sequence = self._over_time(self._operand([_input_of_state(each, self.producers) for each in nodes]))
+            self.nodes.append(replace(node, inputs=(sequence, *given), attrs={**node.attrs, "_over_time": True}))
         attrs = {**first.attrs, "_over_time": True, "_carried": tuple(carried)}
         self.nodes.append(replace(first, inputs=tuple(inputs), attrs=attrs))
         return first.outputs

@@ -372,7 +372,7 @@ class _ModelRecorder(Recorder):
     def _fake_buffers(self, module: nn.Module) -> Iterator[None]:
         """A batch norm counts its calls in a buffer, and this is none; without momentum it makes a number of them."""
         held = [(part._buffers, dict(part._buffers)) for part in module.modules()]
-        means = [part for part in module.modules() if getattr(part, "momentum", 0.0) is None]
+        means: list[Any] = [part for part in module.modules() if getattr(part, "momentum", 0.0) is None]
         for part in means:
             part.momentum = 0.1
         for buffers, real in held:

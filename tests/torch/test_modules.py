@@ -306,3 +306,38 @@ class TestSparseActivation:
         cell = snn.SNNCell(named("dense"), lambda x: 0, None, activation_sparse=named("sparse"))
         assert cell(torch.ones(2))[0] == "dense"
         assert cell(torch.ones(2).to_sparse())[0] == "sparse"
+
+
+def test_weights_that_stand_for_the_parameters_make_no_autapses():
+    cell = snn.LIFRecurrentCell(3, 4)
+    weights = {name: tensor.detach() for name, tensor in cell.named_parameters()}
+    weights["recurrent_weights"] = torch.ones(4, 4)
+    state = cell(torch.ones(2, 3))[1]._replace(z=torch.ones(2, 4))
+
+    def total(weights):
+        return torch.func.functional_call(cell, weights, (torch.ones(2, 3), state))[1].i.sum()
+
+    gradient = torch.func.grad(total)(weights)["recurrent_weights"]
+    assert gradient.diagonal().eq(0).all() and gradient.sum() > 0
+
+
+def test_chains_are_added_and_repeated_as_chains_that_carry_states():
+    chain = snn.SequentialState(torch.nn.Linear(4, 4), snn.LIFCell(), return_hidden=True)
+    for longer in (chain + snn.SequentialState(snn.LICell()), chain * 2):
+        outputs, states = longer(torch.ones(2, 4))
+        assert len(outputs) == len(states) == len(longer)
+
+
+def test_a_stateful_module_that_returns_no_state_is_named():
+    class NoState(torch.nn.Module):
+        def forward(self, x, state=None):
+            return x
+
+    with pytest.raises(TypeError, match=r"SequentialState: module 1 \(NoState\) takes a state: .* got a tensor"):
+        snn.SequentialState(torch.nn.Identity(), NoState())(torch.ones(2, 3))
+
+
+def test_the_warning_of_a_long_time_step_points_at_the_users_line():
+    with pytest.warns(UserWarning, match="overshoots") as warned:
+        snn.LIFCell(dt=0.1)
+    assert warned[0].filename == __file__

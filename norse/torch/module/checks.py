@@ -6,6 +6,7 @@ own business.
 """
 
 import inspect
+import sys
 import warnings
 from numbers import Integral, Real
 from typing import Any
@@ -113,8 +114,16 @@ def _check_rate(module: Any, path: str, rate: Any, dt: float) -> None:
         warnings.warn(
             f"{_name(module)}: dt={dt} is larger than the time constant 1 / {path} = {1 / highest:.3g}: "
             "explicit Euler overshoots, from twice the time constant on without bound",
-            stacklevel=2,
+            stacklevel=_users_level(),
         )
+
+
+def _users_level() -> int:
+    """How many frames above the caller's the first line stands that is not the library's."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("norse.torch."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def check_input(module: Any, x: Any) -> None:

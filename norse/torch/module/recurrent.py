@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from norse.torch.module.checks import check_sizes
-from norse.torch.module.neuron import Neuron
+from norse.torch.module.neuron import Activation, Neuron
 from norse.torch.module.parameters import shown
 
 
@@ -43,6 +43,16 @@ class RecurrentNeuron(Neuron):
 
     def starting_state(self, input_tensor: Tensor, state: Any) -> Any:
         return self._with_all_spikes(super().starting_state(input_tensor, state))
+
+    def step_for(self, input_tensor: Tensor) -> tuple[Activation, tuple[Any, ...]]:
+        activation, others = super().step_for(input_tensor)
+        weights = self.recurrent_weights
+        if not self.autapses and not isinstance(weights, torch.nn.Parameter):
+            # Other tensors stand for the parameters, as in torch.func.functional_call: no hook watches these.
+            place = self.weight_names.index("recurrent_weights")
+            connected = 1 - torch.eye(weights.shape[0], dtype=weights.dtype, device=weights.device)
+            others = (*others[:place], weights * connected, *others[place + 1 :])
+        return activation, others
 
     def extra_repr(self) -> str:
         return (

@@ -47,6 +47,15 @@ class SequentialState(torch.nn.Sequential):
             part.return_hidden = self.return_hidden  # type: ignore[assignment]
         return part
 
+    def __add__(self, other: torch.nn.Sequential) -> "SequentialState":
+        return self._of(super().__add__(other))
+
+    def __mul__(self, other: int) -> "SequentialState":
+        return self._of(super().__mul__(other))
+
+    def _of(self, modules: torch.nn.Sequential) -> "SequentialState":
+        return type(self)(*modules, return_hidden=self.return_hidden)
+
     def forward(self, input_tensor: Tensor, state: list[Any] | None = None) -> tuple[Any, list[Any]]:
         """Input, and states (or None) -> output, and states."""
         modules = list(self)
@@ -58,7 +67,13 @@ class SequentialState(torch.nn.Sequential):
         x, hidden, states = input_tensor, [], []
         for index, module in enumerate(modules):
             if is_stateful(module):
-                x, new_state = module(x, None if state is None else state[index])
+                result = module(x, None if state is None else state[index])
+                if isinstance(result, Tensor):
+                    raise TypeError(
+                        f"{type(self).__name__}: module {index} ({type(module).__name__}) takes a state: expects it to "
+                        "return (output, state), got a tensor"
+                    )
+                x, new_state = result
             else:
                 x, new_state = module(x), None
             hidden.append(x)

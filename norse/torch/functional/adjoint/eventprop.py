@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from norse.torch.functional.reset import ResetMethod
+from norse.torch.functional.sparse import to_dense
 
 Rule = Callable[..., tuple[Any, ...]]
 """Takes the adjoints of a neuron one tick back: `(before, z, after, g, adjoint, p, dt, *couplings)`, with the states
@@ -101,7 +102,7 @@ class Adjoint:
         z, after = self._output(ctx.saved_tensors[-len(gradients) :])
         g, adjoint = self._output(gradients)
         connections, couplings = weights[: self.weights], weights[self.weights :]
-        new, *found = self.rule(before, _dense(z), after, _dense(g), adjoint, p, dt, *couplings)
+        new, *found = self.rule(before, to_dense(z), after, to_dense(g), adjoint, p, dt, *couplings)
         sources, leaves = [x], pytree.tree_leaves(new)
         if self._recurrent:
             sources.append(pytree.tree_leaves(before)[0])
@@ -178,10 +179,6 @@ def outer(adjoint: Tensor, x: Tensor) -> Tensor:
 def _placeholders(state_type: Any) -> Any:
     hints = get_type_hints(state_type)
     return state_type(*(_placeholders(kind) if hasattr(kind, "_fields") else None for kind in hints.values()))
-
-
-def _dense(x: Tensor) -> Tensor:
-    return x.to_dense() if x.is_sparse else x
 
 
 def _like(source: Tensor, gradient: Tensor) -> Tensor:
