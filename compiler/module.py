@@ -136,7 +136,9 @@ class CompiledModule(nn.Module):
             if known == key and variant.fits(args, kwargs) and variant.guard.holds():
                 self.__dict__["_last"] = variant
                 return variant.run(self.model, args, kwargs)
-        self.__dict__["_last"] = variant = self._compiled(args, kwargs)
+        # What tracing computes to check itself is none of the business of hooks such as torch.utils.checkpoint's.
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x):
+            self.__dict__["_last"] = variant = self._compiled(args, kwargs)
         result = variant.run(self.model, args, kwargs)
         self._remember(key, facts, variant)  # only now: calls that raise must not push out those that don't
         return result
