@@ -157,27 +157,27 @@ class StateTuple(tuple[Any, ...], metaclass=MultipleInheritanceNamedTupleMeta):
 
     def cpu(self) -> Self:
         """All tensors in the processor's memory."""
-        return self._map(Tensor.cpu)
+        return self._map(lambda x: x.cpu())
 
     def cuda(self) -> Self:
         """All tensors on the current CUDA device."""
-        return self._map(Tensor.cuda)
+        return self._map(lambda x: x.cuda())
 
     def float(self) -> Self:
         """All tensors as float32."""
-        return self._map(Tensor.float)
+        return self._map(lambda x: x.float())
 
     def double(self) -> Self:
         """All tensors as float64."""
-        return self._map(Tensor.double)
+        return self._map(lambda x: x.double())
 
     def int(self) -> Self:
         """All tensors as int32, rounded towards zero."""
-        return self._map(Tensor.int)
+        return self._map(lambda x: x.int())
 
     def detach(self) -> Self:
         """All tensors without their history: where backpropagation through time is cut off."""
-        return self._map(Tensor.detach)
+        return self._map(lambda x: x.detach())
 
     def broadcast(self, template: Tensor) -> Self:
         """Fields that are one number, as of a neuron at rest, in the shape of `template`, such as one tick's output."""
