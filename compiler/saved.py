@@ -27,8 +27,9 @@ def choose_saved(tick: Graph, adjoint: Graph, forced: Collection[str]) -> tuple[
     reads = {register.value for register in tick.registers}
     synapses = {node.output for node in forward.values() if OPS[node.op].synapse}
     for name in {*forward, *reads} - free:
-        # Only numbers are kept: a decision (bool) is taken again from them.
-        keepable = name in tick.outputs or (name in tick.types and tick.types[name].dtype.is_floating_point)
+        # Only numbers are kept: a decision (bool) is taken again from them, unless it is a state.
+        number = name in tick.types and tick.types[name].dtype.is_floating_point
+        keepable = number or name in tick.outputs or name in reads
         cost = {"capacity": _READ if name in tick.outputs else _WRITE + _READ} if keepable else {}
         flow.add_edge((name, "in"), (name, "out"), **cost)
         if name in reads | synapses:

@@ -2,15 +2,17 @@
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.functional import linear
 
 import norse
 import norse.torch as snn
+from norse.torch.functional.threshold import circ_dist_fn, logistic_fn
 
 from .comparison import assert_close_results, assert_same_results, observe
 from .neurons import Bell, ThreeTimes, UserParameters, UserState, currents, learnt, states, zeros_over_time
@@ -229,3 +231,299 @@ def test_a_bound_has_a_gradient_where_it_holds(step: Step, shape: tuple[int, ...
     assert_same_results(ours, eager)
     assert_eagers_gradients(ours.gradients, eager.gradients)
     assert "native loop" in compiled.explain(), compiled.explain()
+
+
+# ---- functions of torch ----------------------------------------------------------------------------------------------
+
+
+def exponentials(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    v = torch.tanh(p.leak * s.v + x) + torch.sigmoid(x * p.v_th) * torch.exp(-s.v.abs())
+    return v.log1p().expm1(), UserState(v, torch.log(s.trace.abs() + 1.5) * p.leak + torch.exp2(-v * v))
+
+
+def roots_and_powers(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    v = torch.sqrt(x.square() + p.v_th) + (p.leak * s.v) ** 3
+    return v.rsqrt(), UserState(0.5 * v / (1 + v**2), torch.pow(p.leak, 1 + s.trace.abs()) + v.reciprocal())
+
+
+def arcs(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    v = torch.atan(p.leak * s.v + x) / 2
+    return torch.sin(v) + torch.cos(x), UserState(v, torch.asin(v * p.v_th / 2) + v.acos() - torch.atan2(v, s.trace))
+
+
+def rectifiers(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    v = functional.softplus(p.leak * s.v + x, beta=2.0) - functional.silu(x)
+    rest = functional.leaky_relu(s.trace - v, 0.1) + functional.elu(x, alpha=0.5)
+    return v, UserState(v - p.v_th, torch.relu(rest))
+
+
+def interpolations(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    v = torch.lerp(s.v, x, p.leak) + torch.lerp(x, s.trace, weight=0.3)
+    v = torch.addcmul(v, x, s.trace, value=0.1)
+    trace = torch.addcdiv(s.trace, x, 2 + v * v, value=-0.5)
+    return v * p.v_th, UserState(torch.sub(v, x, alpha=0.5), torch.add(trace, v, alpha=0.2) / 2)
+
+
+def steps(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    v = p.leak * s.v + x - torch.floor(x) * 0.1 + torch.sign(s.trace) * torch.round(4 * x) / 8
+    wrapped = torch.remainder(v, 1.5) + torch.fmod(x, 0.4) + 0.1 * (x % 0.3)
+    z = torch.heaviside((wrapped - p.v_th).detach(), p.leak.detach()) + v.ceil()
+    return wrapped + z, UserState(v.trunc() * 0.1 + v.frac() * p.v_th, s.trace * 0.5 + v)
+
+
+def extrema(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    v = torch.max(p.leak * s.v, x) + torch.min(s.trace, x).clamp(-1.0, 1.0)
+    return torch.minimum(v, p.v_th), UserState(v.clamp_min(-0.5), torch.maximum(s.trace * 0.9, v.abs()))
+
+
+def decisions(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    v = p.leak * s.v + x
+    above, rising = v > p.v_th, torch.logical_not(x <= 0)
+    either = (above | rising) & ~(above & rising) | torch.logical_xor(above, s.trace >= 0.5)
+    v = v.masked_fill(above & (x != 0), 0.25)
+    return torch.where(either, v, 0.5 * x), UserState(v, torch.where(above ^ rising, v * p.leak, s.trace))
+
+
+FUNCTIONS = [exponentials, roots_and_powers, arcs, rectifiers, interpolations, steps, extrema, decisions]
+
+
+def assert_follows(step: Step, tolerance: float = 1e-13, **options: Any) -> None:
+    """Compiled without an eager part, native, eager's results and gradients."""
+    layer = snn.SNN(step, zeros_over_time, learnt(UserParameters, (5,)))
+    x, state = currents("", 9, 3, 5), states(UserState, 3, 5)
+    eager = observe(copy.deepcopy(layer), x, state)
+    compiled = norse.compile(layer, fullgraph=True, **options)
+    ours = observe(compiled, x, state)
+    assert_close_results(ours, eager, tolerance)
+    assert_eagers_gradients(ours.gradients, eager.gradients)
+    assert "native loop" in compiled.explain() or options.get("exact"), compiled.explain()
+
+
+@pytest.mark.parametrize("step", FUNCTIONS, ids=lambda step: step.__name__.replace("_", " "))
+def test_torchs_functions_are_followed_such_as(step: Step) -> None:
+    assert_follows(step)
+
+
+class Decided(NamedTuple):
+    v: Tensor
+    on: Tensor
+    since: Tensor
+
+
+def test_a_state_may_be_a_decision() -> None:
+    def step(x: Tensor, s: Decided, p: Tensor, dt: float) -> tuple[Tensor, Decided]:
+        v = torch.where(s.on, 0.5 * s.v, s.v) + p * x
+        on = (v > 1) ^ s.on
+        return v * on, Decided(v, on, torch.where(on, s.since + 1, 0.0))
+
+    layer = snn.SNN(
+        step, lambda x: Decided(x[0] * 0, x[0] > 0, torch.zeros_like(x[0])), nn.Parameter(torch.tensor(0.9).double())
+    )
+    x = currents("", 20, 3, 5)
+    eager, compiled = observe(copy.deepcopy(layer), x), norse.compile(layer, fullgraph=True)
+    assert_same_results(observe(compiled, x), eager)
+    assert_eagers_gradients(observe(compiled, x).gradients, eager.gradients)
+    assert "native loop" in compiled.explain()
+
+
+class Coupled(NamedTuple):
+    matrix: Tensor
+    bias: Tensor
+
+
+def coupled(step: Callable[..., Any], n: int = 8) -> snn.SNN:
+    generator = torch.Generator().manual_seed(4)
+    matrix, bias = (
+        nn.Parameter(0.3 * torch.randn(*s, generator=generator, dtype=torch.float64)) for s in ((n, n), (n,))
+    )
+    return snn.SNN(step, zeros_over_time, Coupled(matrix, bias))
+
+
+def through_a_bias(x: Tensor, s: UserState, p: Coupled, dt: float) -> Any:
+    v = 0.5 * s.v + x + linear(s.trace, p.matrix, p.bias)
+    return v, UserState(v, Bell.apply(v))
+
+
+def through_computed_weights(x: Tensor, s: UserState, p: Coupled, dt: float) -> Any:
+    """Such as those of conductances, and of neurons that are all excitatory or all inhibitory."""
+    v = 0.5 * s.v + x + linear(s.trace, torch.relu(p.matrix)) - linear(s.trace, torch.relu(-p.matrix) * p.bias.abs())
+    return v, UserState(v, Bell.apply(v))
+
+
+def through_every_way_to_write_it(x: Tensor, s: UserState, p: Coupled, dt: float) -> Any:
+    v = s.v @ p.matrix + torch.mm(s.trace, p.matrix.t()) + torch.matmul(s.v, p.matrix.T.abs())
+    v = 0.3 * v + s.trace.matmul(p.matrix.transpose(0, 1)) + x + p.bias
+    return v, UserState(torch.clamp(v, -2, 2), Bell.apply(v))
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["", "exact"])
+@pytest.mark.parametrize(
+    "step",
+    [through_a_bias, through_computed_weights, through_every_way_to_write_it],
+    ids=lambda step: step.__name__.replace("_", " "),
+)
+def test_neurons_are_connected(step: Step, exact: bool) -> None:
+    layer = coupled(step)
+    x, state = currents("", 9, 4, 8), states(UserState, 4, 8)
+    eager = observe(copy.deepcopy(layer), x, state)
+    compiled = norse.compile(layer, exact=exact, fullgraph=True)
+    ours = observe(compiled, x, state)
+    if exact:
+        assert_same_results(ours, eager)
+    else:
+        assert "native loop" in compiled.explain() and "tick by tick" not in compiled.explain(), compiled.explain()
+    assert_close_results(ours, eager, 1e-13)
+    assert_eagers_gradients(ours.gradients, eager.gradients)
+
+
+def test_a_trace_at_every_synapse_has_another_shape_than_the_neurons() -> None:
+    def step(x: Tensor, s: tuple[Tensor, Tensor], p: Tensor, dt: float) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        v = p * s[0] + x
+        return Bell.apply(v), (v, 0.9 * s[1] + x.unsqueeze(-1) * v.unsqueeze(-2))
+
+    def start(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.new_zeros(x.shape[1:]), x.new_zeros(*x.shape[1:], x.shape[-1])
+
+    layer = snn.SNN(step, start, nn.Parameter(torch.tensor(0.8).double()))
+    for ticks, batch in ((9, 3), (4, 2)):
+        x = currents("", ticks, batch, 5)
+        eager = observe(copy.deepcopy(layer), x)
+        compiled = norse.compile(layer, fullgraph=True)
+        ours = observe(compiled, x)
+        assert_same_results(ours, eager)
+        assert_eagers_gradients(ours.gradients, eager.gradients)
+        assert "native loops" in compiled.explain(), compiled.explain()
+
+
+# ---- what the input does not reach -----------------------------------------------------------------------------------
+
+
+def counts_ticks(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    v = p.leak * s.v + x * torch.exp(-s.trace)
+    return v * p.v_th, UserState(v, s.trace + 0.1)
+
+
+def never_reads_its_input(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    trace = p.leak * s.trace + p.v_th
+    return trace * trace, UserState(s.v, trace)
+
+
+def has_a_state_of_its_own(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    return x * p.v_th, UserState(s.v, p.leak * s.trace)
+
+
+def puts_parameters_into_its_state(x: Tensor, s: UserState, p: UserParameters, dt: float) -> Any:
+    return x * s.v, UserState(2 * p.leak + 0 * s.v, p.v_th + 0 * s.trace)
+
+
+CLOCKED = [counts_ticks, never_reads_its_input, has_a_state_of_its_own, puts_parameters_into_its_state]
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["", "exact"])
+@pytest.mark.parametrize("step", CLOCKED, ids=lambda step: step.__name__.replace("_", " "))
+def test_a_step_is_native_that(step: Step, exact: bool) -> None:
+    assert_follows(step, exact=exact)
+
+
+@pytest.mark.parametrize("step", CLOCKED, ids=lambda step: step.__name__.replace("_", " "))
+def test_behind_a_layer_a_step_is_native_that(step: Step) -> None:
+    torch.manual_seed(0)
+    neuron = snn.SNN(step, zeros_over_time, learnt(UserParameters, (5,)))
+    chain = snn.SequentialState(nn.Linear(5, 5).double(), neuron, snn.LI())
+    x = currents("", 9, 3, 5)
+    eager, compiled = observe(copy.deepcopy(chain), x), norse.compile(chain, fullgraph=True)
+    ours = observe(compiled, x)
+    torch.testing.assert_close(ours.results[0], eager.results[0], rtol=1e-13, atol=1e-13)
+    assert_eagers_gradients(ours.gradients, eager.gradients)
+    assert compiled.explain().count("native loop") == 2, compiled.explain()
+
+
+# ---- random numbers --------------------------------------------------------------------------------------------------
+
+
+def draws_spikes(x: Tensor, v: Tensor, p: Tensor, dt: float) -> tuple[Tensor, Tensor]:
+    v = 0.9 * v + x
+    z = logistic_fn(v - p, 2.0)
+    return z, v * (1 - z)
+
+
+def draws_spikes_of_another_kind(x: Tensor, v: Tensor, p: Tensor, dt: float) -> tuple[Tensor, Tensor]:
+    v = 0.9 * v + x
+    z = circ_dist_fn(v - p, 0.5)
+    return z, v * (1 - z)
+
+
+def compares_with_a_draw(x: Tensor, v: Tensor, p: Tensor, dt: float) -> tuple[Tensor, Tensor]:
+    v = 0.9 * v + p * x
+    return (torch.rand_like(v) < torch.sigmoid(v)) * v, v
+
+
+def has_noise(x: Tensor, v: Tensor, p: Tensor, dt: float) -> tuple[Tensor, Tensor]:
+    v = 0.9 * v + p * x + 0.3 * torch.randn_like(x)
+    return v + torch.bernoulli(torch.sigmoid(v)), v
+
+
+RANDOM = [draws_spikes, draws_spikes_of_another_kind, compares_with_a_draw, has_noise]
+random_steps = pytest.mark.parametrize("step", RANDOM, ids=lambda step: step.__name__.replace("_", " "))
+
+
+def random_layer(step: Callable[..., Any]) -> snn.SNN:
+    return snn.SNN(step, lambda x: torch.zeros_like(x[0]), nn.Parameter(torch.tensor(0.7).double()))
+
+
+def seeded(module: nn.Module, x: Tensor, state: Any) -> Any:
+    torch.manual_seed(11)
+    return module(x)
+
+
+@random_steps
+@pytest.mark.parametrize("exact", [False, True], ids=["", "exact"])
+def test_a_step_draws_what_eager_draws_where_it(step: Step, exact: bool) -> None:
+    """Exact, always; else where the step draws uniform numbers once a tick, since all ticks' are drawn first."""
+    layer, x = random_layer(step), currents("", 30, 4, 6)
+    eager = observe(copy.deepcopy(layer), x, call=seeded)
+    compiled = norse.compile(layer, exact=exact, fullgraph=True)
+    ours = observe(compiled, x, call=seeded)
+    if exact or step is not has_noise:
+        assert_close_results(ours, eager, 1e-13)
+        assert_eagers_gradients(ours.gradients, eager.gradients)
+    if not exact:
+        assert "native loop" in compiled.explain(), compiled.explain()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_seed_gives_the_same_noise_whatever_the_number_of_threads(threads: int) -> None:
+    compiled, x = norse.compile(random_layer(has_noise)), torch.zeros(50, 16, 100, dtype=torch.float64)
+    before = torch.get_num_threads()
+    torch.manual_seed(3)
+    one, _ = compiled(x)
+    torch.set_num_threads(threads)
+    try:
+        torch.manual_seed(3)
+        assert torch.equal(compiled(x)[0], one)
+        assert not torch.equal(compiled(x)[0], one)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_noise_has_the_distribution_that_is_asked_for() -> None:
+    """Mean and variance of 96 000 draws, and their covariance between ticks and neurons, to five standard errors."""
+
+    def step(x: Tensor, v: Tensor, p: None, dt: float) -> tuple[Tensor, Tensor]:
+        return torch.randn_like(x) + torch.bernoulli(torch.sigmoid(x)), v
+
+    compiled = norse.compile(snn.SNN(step, lambda x: torch.zeros_like(x[0]), None), fullgraph=True)
+    torch.manual_seed(3)
+    y, _ = compiled(torch.zeros(400, 4, 60, dtype=torch.float64))
+    count, variance = y.numel(), 1.25
+    assert abs(float(y.mean()) - 0.5) < 5 * (variance / count) ** 0.5
+    assert abs(float(y.var()) - variance) < 5 * variance * (2 / count) ** 0.5
+    centred = y - y.mean()
+    for one, other in ((centred[1:], centred[:-1]), (centred[..., 1:], centred[..., :-1])):
+        assert abs(float((one * other).mean())) < 5 * variance / one.numel() ** 0.5
+
+
+def test_tracing_leaves_torchs_generator_alone() -> None:
+    compiled, x = norse.compile(random_layer(draws_spikes)), currents("", 5, 2, 3)
+    first = seeded(compiled, x, None)[0]
+    assert torch.equal(seeded(compiled, x, None)[0], first)
