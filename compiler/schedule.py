@@ -98,8 +98,9 @@ class _Scheduler:
 
     def _registers(self, nodes: Sequence[Node]) -> tuple[Register, ...]:
         """The registers that these nodes read or feed."""
-        touched = {use for node in nodes for use in node.uses} | {name for node in nodes for name in node.outputs}
-        return tuple(r for r in self.graph.registers if r.value in touched or r.next in touched)
+        read = {use for node in nodes for use in node.uses}
+        made = {name for node in nodes for name in node.outputs}
+        return tuple(r for r in self.graph.registers if r.value in read or r.next in made)
 
     def _outputs(
         self, nodes: Sequence[Node], wanted: set[str] | None = None, others: Sequence[Node] | None = None

@@ -11,6 +11,7 @@ what the loop leaves behind. A trace of other T is another trace: nothing here h
 """
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -22,6 +23,12 @@ import torch
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Names, Node, Operand, Ref, Register, Type, refs, substitute
 from norse.compiler.ops import OPS
+
+# Layers and operations whose result is never a view of what they read, so that it may be changed in place.
+_MAKES_NEW = frozenset(
+    {"Linear", "LayerNorm", "RMSNorm", "GroupNorm", "linear", "add", "sub", "mul", "div"}
+    | {f"{kind}{d}d" for d in (1, 2, 3) for kind in ("Conv", "ConvTranspose", "BatchNorm", "AvgPool", "MaxPool")}
+)
 
 # Of an unrolled loop's neurons, how many calls may stand in a graph one after the other.
 _FEW = 8
@@ -89,6 +96,9 @@ class _Roller:
                 raise Unsupported(f'layer "{path}" is called {len(nodes)} times, others {self.length} times')
             if len(nodes) == self.length:
                 self._value(tuple(node.outputs[0] for node in nodes))
+        for nodes in self._counting().values():  # whether or not their results are used
+            if len(nodes) == self.length:
+                self._value(tuple(node.outputs[0] for node in nodes))
         for node in self.graph.nodes:
             parts = _stacked(node)
             if parts is not None and len(parts) == self.length:
@@ -98,7 +108,32 @@ class _Roller:
             for read, (_, names) in list(self.registers.items()):
                 fed.add(read)
                 self._value(names)
+        self._check_effects()
         return self._emit()
+
+    # ---- what calls do beside their results ------------------------------------------------------
+
+    def _counting(self) -> dict[str, list[Node]]:
+        """The calls of layers that keep statistics of them."""
+        found: dict[str, list[Node]] = {}
+        for node in self.graph.nodes:
+            if node.attrs.get("_counts"):
+                found.setdefault(node.attrs["_path"], []).append(node)
+        return found
+
+    def _check_effects(self) -> None:
+        for path, nodes in self._counting().items():
+            ticks = {self.member[node.output][0] for node in nodes if node.output in self.member}
+            if ticks and (len(ticks) > 1 or len(nodes) != self.length):
+                raise Unsupported(f'layer "{path}" counts its calls, and is not called once at every tick alone')
+        uses = Counter(name for node in self.graph.nodes for name in node.uses)
+        for node in self.graph.nodes:
+            if node.attrs.get("_in_place"):
+                (name,) = node.uses
+                made_by = self.producers.get(name)
+                mine = made_by is not None and (made_by.op in _MAKES_NEW or made_by.attrs.get("_in_place"))
+                if not mine or uses[name] > 1 or name in self.graph.outputs:
+                    raise Unsupported(f"{self._where(node.output)} changes in place what others may read")
 
     # ---- T values become one ---------------------------------------------------------------------
 
@@ -333,6 +368,8 @@ class _Roller:
         late = self.fixed.intersection(self.member)
         if late:
             raise Unsupported(f"every tick reads {self._where(min(late))}, which the loop itself makes")
+        self._delay()
+        self._start_apart()
         after = self._after()
         sized = self._start_by_shape()
         behind = {id(node) for node in after}
@@ -353,10 +390,43 @@ class _Roller:
         types = {name: type_ for name, type_ in self.types.items() if name in made}
         return Rolled(Graph(self.graph.inputs, tuple(nodes), results, registers, types), outputs, sized)
 
+    def _delay(self) -> None:
+        """Outside of cycles, what a value was one tick ago is its sequence, moved by one tick."""
+        edges = networkx.DiGraph((use, name) for n in self.nodes for use in n.uses for name in n.outputs)
+        edges.add_edges_from((self.values[fed_by], read) for read, (_, fed_by) in self.registers.items())
+        circular = {name for c in networkx.strongly_connected_components(edges) if len(c) > 1 for name in c}
+        for read, (initial, fed_by) in list(self.registers.items()):
+            value = self.values[fed_by]
+            if read in circular or read == value:
+                continue
+            if replace(self.types[initial], spike=False) != replace(self.types[value], spike=False):
+                raise Unsupported(f"{self._where(initial)} has not the shape of what stands for it at later ticks")
+            whole, moved = self.names.fresh(value), self.names.fresh(read)
+            axes = (self.length, *self.types[value].axes)
+            self.types[whole] = self.types[moved] = Type(self.types[value].dtype, axes)
+            self.nodes += [
+                Node("leave", (whole,), (Ref(value),), {}),
+                Node("call", (moved,), (Ref(initial), Ref(whole)), _calls(delayed)),
+                Node("enter", (read,), (Ref(moved),), {}),
+            ]
+            del self.registers[read]
+
+    def _start_apart(self) -> None:
+        """Gives every register a start that nothing else in the loop reads, so that each has a gradient of its own."""
+        read = Counter(use for node in self.nodes for use in node.uses)
+        read.update(initial for initial, _ in self.registers.values())
+        for register, (initial, fed_by) in list(self.registers.items()):
+            if read[initial] > 1:
+                start = self.names.fresh(initial)
+                self.types[start] = self.types[initial]
+                self.nodes.append(Node("call", (start,), (Ref(initial),), _calls(same)))
+                self.registers[register] = start, fed_by
+
     def _start_by_shape(self) -> bool:
         """Inside of feedback, a neuron's input is not there before its initial state: zeros stand for it."""
         edges = networkx.DiGraph((use, name) for n in self.nodes for use in n.uses for name in n.outputs)
-        edges.add_edges_from((self.values[fed_by], read) for read, (_, fed_by) in self.registers.items())
+        for read, (initial, fed_by) in self.registers.items():
+            edges.add_edges_from(((self.values[fed_by], read), (initial, read)))
         component = {name: k for k, c in enumerate(networkx.strongly_connected_components(edges)) for name in c}
         nodes: list[Node] = []
         for node in self.nodes:
@@ -392,11 +462,15 @@ class _Roller:
     def _in_order(self, nodes: list[Node]) -> list[Node]:
         """What stands behind one loop may stand before another: every node behind those that it reads."""
         made = {name: place for place, node in enumerate(nodes) for name in node.outputs}
+        own = {id(node) for node in self.nodes}
+        rolled = {place for place, node in enumerate(nodes) if id(node) in own}
         edges = networkx.DiGraph()
         edges.add_nodes_from(range(len(nodes)))
         for place, node in enumerate(nodes):
             reads = (self.registers[use][0] if use in self.registers else use for use in node.uses)
             edges.add_edges_from((made[name], place) for name in reads if name in made)
+        effects = (made.get(n.outputs[0]) for n in self.graph.nodes if _has_effects(n))
+        edges.add_edges_from(pairwise(place for place in effects if place is not None and place not in rolled))
         try:
             return [nodes[place] for place in networkx.lexicographical_topological_sort(edges)]
         except networkx.NetworkXUnfeasible:
@@ -486,13 +560,18 @@ class _Roller:
 
 
 def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
-    """Those that lead to the outputs, and modules that run as they are, whose calls may do more than that."""
+    """Those that lead to the outputs, and those that do more than that."""
     wanted, kept = set(outputs), []
     for node in reversed(nodes):
-        if node.op == "eager" or wanted.intersection(node.outputs):
+        if _has_effects(node) or wanted.intersection(node.outputs):
             wanted.update(node.uses)
             kept.append(node)
     return kept[::-1]
+
+
+def _has_effects(node: Node) -> bool:
+    """Whether a call does more than it returns: modules that run as they are may, statistics and changes in place."""
+    return bool(node.op == "eager" or node.attrs.get("_counts") or node.attrs.get("_in_place"))
 
 
 def _settings(node: Node) -> tuple[Any, ...]:
@@ -519,6 +598,15 @@ def _input_of_state(node: Node, producers: Mapping[str, Node]) -> Operand:
 
 def zeros(like: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     return like.new_zeros(shape, dtype=dtype)
+
+
+def same(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
+def delayed(initial: torch.Tensor, sequence: torch.Tensor) -> torch.Tensor:
+    """What a sequence was one tick ago."""
+    return torch.cat([initial.unsqueeze(0), sequence[:-1]])
 
 
 def expand(x: torch.Tensor, length: int) -> torch.Tensor:

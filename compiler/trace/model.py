@@ -241,6 +241,8 @@ class _ModelRecorder(Recorder):
                 raise Unsupported(f"{type(layer).__name__} counts its calls, and is called more than once at a tick")
             self._counting.add(path)
         attrs = {"layer": f"@{path}", "_path": path, "_row": row, "_over_time": self.lifted}
+        attrs["_counts"] = bool(layer._buffers and layer.training)
+        attrs["_in_place"] = changes_its_input(layer)
         key = (path, *shapes_of(args[0].fake))
         if key not in self._layers:
             self._layers[key] = self._run_fake(layer, args, kwargs)

@@ -18,6 +18,7 @@ from norse.compiler.ir import Graph, Node, Operand, Ref
 
 # What is fixed by the guard, so that reading it gives a constant of the trace.
 _CONSTANT_ATTRIBUTES = frozenset({"dtype", "device", "ndim", "layout", "is_sparse", "is_cuda"})
+_TENSOR_ATTRIBUTES = frozenset({"T", "mT", "H", "mH", "data", "real", "imag"})
 _SIZE_ATTRIBUTES = frozenset({"shape", "numel", "nelement"})
 _CONSTANT_METHODS = frozenset({"dim", "ndimension", "is_floating_point", "is_complex"})
 _IN_PLACE = frozenset(
@@ -45,6 +46,8 @@ class Recorded(fx.Proxy):
                 return getattr(fake, name)
             if not hasattr(torch.Tensor, name):
                 raise AttributeError(f"'Tensor' object has no attribute {name!r}")
+            if name not in _TENSOR_ATTRIBUTES and not callable(getattr(torch.Tensor, name)):
+                raise Unsupported(f"it reads .{name} of a tensor")
         return super().__getattr__(name)
 
     def __iter__(self) -> Iterator[Any]:
@@ -52,6 +55,8 @@ class Recorded(fx.Proxy):
 
     def __len__(self) -> int:
         if isinstance(self.fake, tuple | list):
+            if type(self.fake) in (tuple, list):  # of `split` or `unbind`; torch.max has a type of its own
+                self.tracer.reads_size(self.node, None)  # type: ignore[attr-defined]
             return len(self.fake)
         return int(self.size(0))
 
@@ -180,8 +185,12 @@ def recorded_are_tensors() -> Iterator[None]:
     original = builtins.isinstance
 
     def answer(value: Any, kinds: Any) -> bool:
-        if type(value) is Recorded and not sys._getframe(1).f_code.co_filename.startswith(NOT_THE_USERS):
-            value = value.node.meta.get("fake")
+        if issubclass(type(value), fx.Proxy):
+            frame = sys._getframe(1)
+            if frame.f_code is torch.is_tensor.__code__ and frame.f_back is not None:
+                frame = frame.f_back
+            if not frame.f_code.co_filename.startswith(NOT_THE_USERS):
+                value = value.node.meta.get("fake")
         return original(value, kinds)
 
     builtins.isinstance = answer
