@@ -261,3 +261,8 @@ def test_a_learnt_threshold_of_an_encoder_is_its_parameter():
 def test_what_cannot_be_encoded_is_refused(encode, message):
     with pytest.raises(ValueError, match=message):
         encode(torch.ones(2))
+
+
+def test_a_fraction_of_a_tick_is_refused():
+    with pytest.raises(TypeError, match=r"argument seq_length: expects a number of ticks, got 1\.5"):
+        PoissonEncoder(1.5)(torch.ones(2))

@@ -26,6 +26,22 @@ def test_an_input_that_is_no_tensor(x):
         snn.LIF()(x)
 
 
+def test_the_whole_result_of_a_layer_as_the_input_of_the_next():
+    with pytest.raises(TypeError, match=r"LIF: .*got tuple; layers return \(output, state\): pass the output"):
+        snn.LIF()(snn.LIF()(torch.ones(5, 2)))
+
+
+@pytest.mark.parametrize(("given", "got"), [(snn.LIF, "the class LIF"), (torch.relu, "builtin"), ([snn.LIF()], "list")])
+def test_chains_of_what_is_no_module(given, got):
+    with pytest.raises(TypeError, match=rf"SequentialState: argument 1: expects a torch.nn.Module, got {got}"):
+        snn.SequentialState(torch.nn.Linear(2, 3), given)
+
+
+def test_a_lifted_class():
+    with pytest.raises(TypeError, match=r"Lift: argument module: .*got the class LIFCell"):
+        snn.Lift(snn.LIFCell)
+
+
 def test_too_few_dimensions():
     with pytest.raises(ValueError, match=r"LIF: .*at least the dimensions \[T\], got shape \[\]"):
         snn.LIF()(torch.tensor(1.0))
@@ -133,6 +149,8 @@ def test_states_of_another_number():
     model = snn.SequentialState(torch.nn.Linear(2, 3), snn.LIFCell())
     with pytest.raises(ValueError, match=r"SequentialState: .*a list of 2 states, one for each module, got 1"):
         model(torch.ones(2), [None])
+    with pytest.raises(ValueError, match=r"one for each module, got one LIFState"):
+        model(torch.ones(2), snn.LIFState(*torch.zeros(3, 3)))
     with pytest.raises(TypeError, match=r"RecurrentSequential: .*expects a RecurrentSequentialState, got list"):
         snn.RecurrentSequential(snn.LIFCell())(torch.ones(2), [None])
 

@@ -252,6 +252,12 @@ def test_a_convnet_refuses_images_that_it_would_shrink_to_nothing() -> None:
         ConvNet(feature_size=15)
 
 
+@pytest.mark.parametrize("image", [(1, 32, 32), (2, 28, 28), (1, 28, 44)])
+def test_a_convnet_refuses_images_of_another_shape(image: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"ConvNet: argument x: expects images of shape \[1, 28, 28\] .*got \[\d, "):
+        ConvNet()(torch.empty(3, 2, *image))
+
+
 # ---- all -------------------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,9 @@
 """Encoders: from values to spikes."""
 
+import operator
 from collections.abc import Callable
 from functools import partial
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor
@@ -115,6 +117,7 @@ def poisson_encode(
         Spikes, [T, B, N].
 
     Raises:
+        TypeError: if T is no whole number.
         ValueError: if T or f_max is negative, or dt not positive.
 
     Example:
@@ -173,6 +176,7 @@ def signed_poisson_encode(
         Spikes, -1, 0 or 1, [T, B, N].
 
     Raises:
+        TypeError: if T is no whole number.
         ValueError: if T or f_max is negative, or dt not positive.
 
     Example:
@@ -229,6 +233,7 @@ def constant_current_lif_encode(
         Spikes, [T, B, N].
 
     Raises:
+        TypeError: if T is no whole number.
         ValueError: if T is negative, or dt not positive.
 
     Example:
@@ -287,6 +292,7 @@ def spike_latency_lif_encode(
         Spikes, [T, B, N], at most one over time.
 
     Raises:
+        TypeError: if T is no whole number.
         ValueError: if T is negative, or dt not positive.
 
     Example:
@@ -316,7 +322,9 @@ def _spike_dtype(values: Tensor) -> torch.dtype:
 
 
 def _check_length(caller: str, seq_length: int) -> None:
-    if seq_length < 0:
+    if not isinstance(seq_length, SupportsIndex):
+        raise TypeError(f"{caller}: argument seq_length: expects a number of ticks, got {seq_length!r}")
+    if operator.index(seq_length) < 0:
         raise ValueError(f"{caller}: argument seq_length: expects a number of ticks, got {seq_length}")
 
 

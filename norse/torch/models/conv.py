@@ -35,6 +35,7 @@ class _SpikingConvNet(torch.nn.Module):
                 f"{SMALLEST_IMAGE} pixels, got {feature_size}"
             )
         first, second, hidden = widths
+        self.feature_size = feature_size
         self.features = _after_convolution(_after_convolution(feature_size))  # height and width of the last maps
         self.dtype = dtype
         self.conv1 = torch.nn.Conv2d(num_channels, first, KERNEL, dtype=dtype)
@@ -47,6 +48,14 @@ class _SpikingConvNet(torch.nn.Module):
         """[T, B, C, H, W] -> the readout's membrane potentials, [T, B, 10]. Every call starts at rest."""
         if x.dim() != 5:
             raise ValueError(f"{type(self).__name__}: argument x: expects shape [T, B, C, H, W], got {list(x.shape)}")
+        channels, *size = x.shape[2:]
+        image = [self.conv1.in_channels, self.feature_size, self.feature_size]
+        pixels = [_after_convolution(_after_convolution(length)) for length in size]
+        if channels != image[0] or pixels != [self.features, self.features]:
+            raise ValueError(
+                f"{type(self).__name__}: argument x: expects images of shape {image} (num_channels, feature_size, "
+                f"feature_size), got {list(x.shape[2:])}"
+            )
         return over_time(self._tick, x, (None, None, None, None))[0]
 
     def _tick(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -75,7 +84,7 @@ class ConvNet(_SpikingConvNet):
         potentials, [T, B, 10]. Every call starts at rest.
 
     Raises:
-        ValueError: if feature_size is below 16; if x has not five dimensions.
+        ValueError: if feature_size is below 16; if x has not five dimensions, or images of another shape.
 
     Example:
         >>> ConvNet()(torch.rand(3, 2, 1, 28, 28)).shape

@@ -126,6 +126,11 @@ def _users_level() -> int:
     return level
 
 
+def _is_result(x: Any) -> bool:
+    """Whether it looks like what a neuron module returned as a whole."""
+    return type(x) is tuple and len(x) == 2 and isinstance(x[0], Tensor)
+
+
 def check_input(module: Any, x: Any) -> None:
     """Refuses an input that the neuron module can't take.
 
@@ -139,7 +144,9 @@ def check_input(module: Any, x: Any) -> None:
         ValueError: if x is on another device than the weights, or has too few dimensions or another number of features.
     """
     if not isinstance(x, Tensor):
-        raise TypeError(f"{_name(module)}: argument input_tensor: expects a torch.Tensor, got {type(x).__name__}")
+        remedy = "; layers return (output, state): pass the output" if _is_result(x) else ""
+        got = f"{type(x).__name__}{remedy}"
+        raise TypeError(f"{_name(module)}: argument input_tensor: expects a torch.Tensor, got {got}")
     if not x.is_floating_point():
         remedy = "its real and imaginary part as features" if x.is_complex() else "input_tensor.float()"
         raise TypeError(

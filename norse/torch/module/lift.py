@@ -19,6 +19,9 @@ class Lift(torch.nn.Module):
         `forward(x)` gives the outputs [T, ...] of a stateless module, and (outputs, last state) of a stateful one. A
         stateful module's first state is given with the input, `forward((x, state))`.
 
+    Raises:
+        TypeError: if module is a class, or can't be called.
+
     Example:
         >>> Lift(torch.nn.Conv2d(1, 4, 3))(torch.ones(10, 8, 1, 28, 28)).shape
         torch.Size([10, 8, 4, 26, 26])
@@ -30,6 +33,9 @@ class Lift(torch.nn.Module):
 
     def __init__(self, module: torch.nn.Module) -> None:
         super().__init__()
+        if isinstance(module, type) or not callable(module):
+            got = f"the class {module.__name__}" if isinstance(module, type) else type(module).__name__
+            raise TypeError(f"{type(self).__name__}: argument module: expects a module of one tick, got {got}")
         self.lifted_module = module
 
     def forward(self, x: Tensor | tuple[Tensor, Any]) -> Any:

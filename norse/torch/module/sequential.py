@@ -25,6 +25,7 @@ class SequentialState(torch.nn.Sequential):
         one entry a module, None for stateless ones.
 
     Raises:
+        TypeError: if an argument is no module, but a class or a function; if a module that takes a state returns none.
         ValueError: if the list of states hasn't one entry a module.
 
     Example:
@@ -37,6 +38,10 @@ class SequentialState(torch.nn.Sequential):
     """
 
     def __init__(self, *args: Any, return_hidden: bool = False) -> None:
+        for index, module in enumerate(args):
+            if not isinstance(module, torch.nn.Module | dict):
+                got = f"the class {module.__name__}" if isinstance(module, type) else type(module).__name__
+                raise TypeError(f"{type(self).__name__}: argument {index}: expects a torch.nn.Module, got {got}")
         super().__init__(*args)
         self.return_hidden = return_hidden
         self._state_hooks: list[RemovableHandle] = []
@@ -60,9 +65,10 @@ class SequentialState(torch.nn.Sequential):
         """Input, and states (or None) -> output, and states."""
         modules = list(self)
         if isinstance(state, list | tuple) and len(state) != len(modules):
+            got = f"one {type(state).__name__}" if hasattr(state, "_fields") else len(state)
             raise ValueError(
                 f"{type(self).__name__}: argument state: expects a list of {len(modules)} states, one for each module, "
-                f"got {len(state)}"
+                f"got {got}"
             )
         x, hidden, states = input_tensor, [], []
         for index, module in enumerate(modules):
