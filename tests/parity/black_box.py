@@ -54,7 +54,10 @@ def observe_published(folder: Path, runs: Mapping[Key, Arrays]) -> dict[Key, Arr
         np.savez(folder / f"{number}.in.npz", **arrays)  # type: ignore[arg-type]
     # -E: a PYTHONPATH may lead to our norse, which has the same import name.
     process = subprocess.run(
-        [os.environ["NORSE_1_1_PYTHON"], "-E", str(SCRIPT), str(folder)], capture_output=True, text=True
+        [os.environ["NORSE_1_1_PYTHON"], "-E", str(SCRIPT), str(folder)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     if process.returncode:
         raise RuntimeError(f"{SCRIPT.name}: {process.stderr.strip().splitlines()[-1]}")

@@ -1,8 +1,20 @@
-"""After the tests: what was compared."""
+"""One thread for both libraries, and after the tests: what was compared."""
+
+from collections.abc import Iterator
 
 import pytest
+import torch
 
 from .report import Comparison, table
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """torch's convolutions sum in an order that depends on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
