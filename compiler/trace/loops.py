@@ -22,12 +22,22 @@ import torch
 
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Names, Node, Operand, Ref, Register, Type, refs, substitute
-from norse.compiler.ops import OPS
-
-# Layers and operations whose result is never a view of what they read, so that it may be changed in place.
-_MAKES_NEW = frozenset(
-    {"Linear", "LayerNorm", "RMSNorm", "GroupNorm", "linear", "add", "sub", "mul", "div"}
-    | {f"{kind}{d}d" for d in (1, 2, 3) for kind in ("Conv", "ConvTranspose", "BatchNorm", "AvgPool", "MaxPool")}
+from norse.compiler.trace.copies import (
+    MAKES_NEW,
+    call_of,
+    delayed,
+    expand,
+    has_effects,
+    input_of_state,
+    is_function,
+    needed,
+    place_of_tick,
+    same,
+    settings,
+    stacked,
+    stacked_along,
+    with_keywords,
+    zeros,
 )
 
 # Of an unrolled loop's neurons, how many calls may stand in a graph one after the other.
@@ -100,7 +110,7 @@ class _Roller:
             if len(nodes) == self.length:
                 self._value(tuple(node.outputs[0] for node in nodes))
         for node in self.graph.nodes:
-            parts = _stacked(node)
+            parts = stacked(node)
             if parts is not None and len(parts) == self.length:
                 self._operand(parts)
         fed: set[str] = set()
@@ -131,7 +141,7 @@ class _Roller:
             if node.attrs.get("_in_place"):
                 (name,) = node.uses
                 made_by = self.producers.get(name)
-                mine = made_by is not None and (made_by.op in _MAKES_NEW or made_by.attrs.get("_in_place"))
+                mine = made_by is not None and (made_by.op in MAKES_NEW or made_by.attrs.get("_in_place"))
                 if not mine or uses[name] > 1 or name in self.graph.outputs:
                     raise Unsupported(f"{self._where(node.output)} changes in place what others may read")
 
@@ -197,7 +207,7 @@ class _Roller:
 
     def _next_copy(self, nodes: list[Node]) -> Node | None:
         """The node that does at the last tick what these did at the ticks before."""
-        copies = [n for n in self.graph.nodes if n.op == nodes[0].op and _settings(n) == _settings(nodes[0])]
+        copies = [n for n in self.graph.nodes if n.op == nodes[0].op and settings(n) == settings(nodes[0])]
         found = {id(copy): k for k, copy in enumerate(copies)}
         if not all(id(node) in found for node in nodes):
             return None
@@ -213,7 +223,7 @@ class _Roller:
             and a.module == b.module
             and a.outputs.index(one) == b.outputs.index(other)
             and len(a.inputs) == len(b.inputs)
-            and _settings(a) == _settings(b)
+            and settings(a) == settings(b)
         )
 
     def _learn(self, nodes: list[Node], rolled: tuple[str, ...]) -> None:
@@ -239,11 +249,11 @@ class _Roller:
                 return self._entered(nodes, source)
         inputs = tuple(self._operand(ticks) for ticks in zip(*(node.inputs for node in nodes), strict=True))
         if not any(self._is_tick(Ref(name)) for name in refs(inputs)):
-            if not _is_function(first):
+            if not is_function(first):
                 raise Unsupported(f"{self._where(first.outputs[0])} is called at every tick with the same")
             return None
         inputs = tuple(self._over_time(operand) for operand in inputs)
-        self.nodes.append(replace(first, inputs=inputs, attrs={**_with_keywords(first, inputs), "_over_time": True}))
+        self.nodes.append(replace(first, inputs=inputs, attrs={**with_keywords(first, inputs), "_over_time": True}))
         return first.outputs
 
     def _is_tick(self, operand: Operand) -> bool:
@@ -294,7 +304,7 @@ class _Roller:
         for node in starts.values():
             given = node.inputs[1:]
             self.fixed.update(refs(given))
-            sequence = self._over_time(self._operand([_input_of_state(each, self.producers) for each in nodes]))
+            sequence = self._over_time(self._operand([input_of_state(each, self.producers) for each in nodes]))
             self.nodes.append(replace(node, inputs=(sequence, *given), attrs={**node.attrs, "_over_time": True}))
         attrs = {**first.attrs, "_over_time": True, "_carried": tuple(carried)}
         self.nodes.append(replace(first, inputs=tuple(inputs), attrs=attrs))
@@ -322,7 +332,7 @@ class _Roller:
             indices = [(*(slice(None),) * dimension, *index) for index in indices]
         if not isinstance(source, Ref) or source.name not in self.types:
             raise Unsupported(f"{self._where(nodes[0].output)} indexes something else than a tensor")
-        place = _place(indices)
+        place = place_of_tick(indices)
         index = self._every_index(indices, place)
         value = source.name
         if index != (slice(0, self.length),) or self.types[value].axes[0] != self.length:
@@ -376,7 +386,7 @@ class _Roller:
         rolled = {*self.member, *(name for node in self.nodes for name in node.outputs)}
         nodes = [n for n in self.graph.nodes if id(n) not in behind and rolled.isdisjoint(n.outputs)]
         nodes += self.nodes
-        for node in _needed([n for n in after if rolled.isdisjoint(n.outputs)], (*self.graph.outputs, *self.fixed)):
+        for node in needed([n for n in after if rolled.isdisjoint(n.outputs)], (*self.graph.outputs, *self.fixed)):
             nodes += self._placed(node)
         outputs: dict[str, str] = {}
         for name in self.graph.outputs:
@@ -406,7 +416,7 @@ class _Roller:
             self.types[whole] = self.types[moved] = Type(self.types[value].dtype, axes)
             self.nodes += [
                 Node("leave", (whole,), (Ref(value),), {}),
-                Node("call", (moved,), (Ref(initial), Ref(whole)), _calls(delayed)),
+                Node("call", (moved,), (Ref(initial), Ref(whole)), call_of(delayed)),
                 Node("enter", (read,), (Ref(moved),), {}),
             ]
             del self.registers[read]
@@ -419,7 +429,7 @@ class _Roller:
             if read[initial] > 1:
                 start = self.names.fresh(initial)
                 self.types[start] = self.types[initial]
-                self.nodes.append(Node("call", (start,), (Ref(initial),), _calls(same)))
+                self.nodes.append(Node("call", (start,), (Ref(initial),), call_of(same)))
                 self.registers[register] = start, fed_by
 
     def _start_by_shape(self) -> bool:
@@ -441,7 +451,7 @@ class _Roller:
                 name = self.names.fresh(x.name)
                 self.types[name] = type_
                 like = next(name for name in self.graph.inputs if name in self.types)
-                nodes.append(Node("call", (name,), (Ref(like), type_.axes, type_.dtype), _calls(zeros)))
+                nodes.append(Node("call", (name,), (Ref(like), type_.axes, type_.dtype), call_of(zeros)))
                 node = replace(node, inputs=(Ref(name), *node.inputs[1:]), attrs={**node.attrs, "_over_time": False})
             nodes.append(node)
         sized = len(nodes) > len(self.nodes)
@@ -451,7 +461,7 @@ class _Roller:
     def _alive(self, nodes: list[Node], results: tuple[str, ...]) -> tuple[list[Node], tuple[Register, ...]]:
         registers: dict[str, Register] = {}
         while True:  # a register that is read keeps alive what feeds it
-            kept = _needed(nodes, (*results, *(name for r in registers.values() for name in (r.initial, r.next))))
+            kept = needed(nodes, (*results, *(name for r in registers.values() for name in (r.initial, r.next))))
             read = {name for node in kept for name in node.uses if name in self.registers} - registers.keys()
             if not read:
                 return kept, tuple(registers.values())
@@ -469,7 +479,7 @@ class _Roller:
         for place, node in enumerate(nodes):
             reads = (self.registers[use][0] if use in self.registers else use for use in node.uses)
             edges.add_edges_from((made[name], place) for name in reads if name in made)
-        effects = (made.get(n.outputs[0]) for n in self.graph.nodes if _has_effects(n))
+        effects = (made.get(n.outputs[0]) for n in self.graph.nodes if has_effects(n))
         edges.add_edges_from(pairwise(place for place in effects if place is not None and place not in rolled))
         try:
             return [nodes[place] for place in networkx.lexicographical_topological_sort(edges)]
@@ -489,19 +499,19 @@ class _Roller:
     def _placed(self, node: Node) -> list[Node]:
         """A node behind the loop, with what it needs of the loop before it."""
         extra: list[Node] = []
-        whole = self._range(_stacked(node))
+        whole = self._range(stacked(node))
         if whole is not None:
             tick, start, stop = whole
-            dimension = _dimension(node)
+            dimension = stacked_along(node)
             if dimension == 0 and (start, stop) == (0, self.length):
                 return [Node("leave", node.outputs, (Ref(tick),), {}, node.module)]
             value = self._sequence(tick, extra)
             if (start, stop) != (0, self.length):
                 value = self._sliced(value, start, stop, extra)
-            return [*extra, replace(node, inputs=(value, 0, dimension), attrs=_calls(torch.movedim, node))]
+            return [*extra, replace(node, inputs=(value, 0, dimension), attrs=call_of(torch.movedim, node))]
         mapping = {name: self._at(name, extra) for name in node.uses if name in self.member}
         inputs = tuple(substitute(operand, mapping) for operand in node.inputs)
-        return [*extra, replace(node, inputs=inputs, attrs=_with_keywords(node, inputs))]
+        return [*extra, replace(node, inputs=inputs, attrs=with_keywords(node, inputs))]
 
     def _range(self, parts: Sequence[Operand] | None) -> tuple[str, int, int] | None:
         """The tick's value whose ticks these are, if they are consecutive ones."""
@@ -523,7 +533,7 @@ class _Roller:
             else:
                 sequence = self._sequence(tick, extra)
                 made = self.names.fresh(name)
-                extra.append(Node("call", (made,), (sequence, t), _calls(operator.getitem)))
+                extra.append(Node("call", (made,), (sequence, t), call_of(operator.getitem)))
             self.types[made] = type_
             self._known[tick, t] = Ref(made)
         return self._known[tick, t]
@@ -541,7 +551,7 @@ class _Roller:
         made = self.names.fresh(value.name)
         type_ = self.types[value.name]
         self.types[made] = Type(type_.dtype, (stop - start, *type_.axes[1:]), type_.spike)
-        extra.append(Node("call", (made,), (value, slice(start, stop)), _calls(operator.getitem)))
+        extra.append(Node("call", (made,), (value, slice(start, stop)), call_of(operator.getitem)))
         return Ref(made)
 
     # ---- in words --------------------------------------------------------------------------------
@@ -557,108 +567,3 @@ class _Roller:
 
     def _shown(self, operand: Operand) -> str:
         return self._where(operand.name) if isinstance(operand, Ref) else repr(operand)
-
-
-def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
-    """Those that lead to the outputs, and those that do more than that."""
-    wanted, kept = set(outputs), []
-    for node in reversed(nodes):
-        if _has_effects(node) or wanted.intersection(node.outputs):
-            wanted.update(node.uses)
-            kept.append(node)
-    return kept[::-1]
-
-
-def _has_effects(node: Node) -> bool:
-    """Whether a call does more than it returns: modules that run as they are may, statistics and changes in place."""
-    return bool(node.op == "eager" or node.attrs.get("_counts") or node.attrs.get("_in_place"))
-
-
-def _settings(node: Node) -> tuple[Any, ...]:
-    """What two copies of a node have in common."""
-    attrs = node.attrs
-    return attrs.get("_target"), tuple(attrs.get("_kwargs", ())), attrs.get("_path"), id(attrs.get("_step"))
-
-
-def _with_keywords(node: Node, inputs: tuple[Operand, ...]) -> dict[str, Any]:
-    """The attributes of a node that gets other operands: those by keyword stand behind the others."""
-    keys = tuple(node.attrs.get("_kwargs", ()))
-    keywords = {"_kwargs": dict(zip(keys, inputs[len(inputs) - len(keys) :], strict=True))} if keys else {}
-    return {**node.attrs, **keywords}
-
-
-def _input_of_state(node: Node, producers: Mapping[str, Node]) -> Operand:
-    """What a neuron's state starts from: its input."""
-    for (argument, _), operand in zip(node.attrs["_step"].inputs, node.inputs, strict=True):
-        if argument == 1:
-            (name,) = refs(operand)
-            return producers[name].inputs[0]
-    raise Unsupported(f'layer "{node.attrs["_path"]}" has no state')
-
-
-def zeros(like: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    return like.new_zeros(shape, dtype=dtype)
-
-
-def same(x: torch.Tensor) -> torch.Tensor:
-    return x
-
-
-def delayed(initial: torch.Tensor, sequence: torch.Tensor) -> torch.Tensor:
-    """What a sequence was one tick ago."""
-    return torch.cat([initial.unsqueeze(0), sequence[:-1]])
-
-
-def expand(x: torch.Tensor, length: int) -> torch.Tensor:
-    """The same at every tick."""
-    return x.unsqueeze(0).expand(length, *x.shape)
-
-
-# Calls of torch that give the same for the same, besides those in the op table.
-_FUNCTIONS = frozenset(
-    {
-        *("getitem", "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose"),
-        "movedim",
-        *("expand", "expand_as", "cat", "concat", "stack", "sum", "mean", "amax", "amin", "softmax", "log_softmax"),
-        *("matmul", "mm", "bmm", "einsum", "conv1d", "conv2d", "conv3d", "avg_pool2d", "max_pool2d", "layer_norm"),
-    }
-)
-
-
-def _is_function(node: Node) -> bool:
-    """Whether it gives the same for the same."""
-    row, target = node.attrs.get("_row"), node.attrs.get("_target")
-    if row is not None:
-        return not row.random
-    return node.op in OPS or (target if isinstance(target, str) else getattr(target, "__name__", "")) in _FUNCTIONS
-
-
-def _place(indices: list[tuple[Any, ...]]) -> int:
-    """Which part of an index is the tick."""
-    if len({len(index) for index in indices}) != 1:
-        raise Unsupported("a sequence is indexed in more than one way")
-    places = [k for k, parts in enumerate(zip(*indices, strict=True)) if any(part != parts[0] for part in parts)]
-    if len(places) != 1 or not all(isinstance(index[places[0]], int) for index in indices):
-        raise Unsupported("a sequence is not indexed by the tick alone")
-    if any(part is None or part is Ellipsis for part in indices[0][: places[0]]):
-        raise Unsupported("a sequence is indexed with None or ... before the tick")
-    return places[0]
-
-
-def _stacked(node: Node) -> tuple[Operand, ...] | None:
-    """What `torch.stack` puts together."""
-    if node.attrs.get("_target") is torch.stack and isinstance(node.inputs[0], tuple):
-        return node.inputs[0]
-    return None
-
-
-def _dimension(node: Node) -> int:
-    """The dimension along which it stacks, which negative numbers count from behind."""
-    dimension = node.inputs[1] if len(node.inputs) > 1 else 0
-    assert isinstance(dimension, int)
-    return dimension
-
-
-def _calls(target: Any, node: Node | None = None) -> dict[str, Any]:
-    line = None if node is None else node.attrs.get("_line")
-    return {"target": f"torch.{target.__name__}", "_target": target, "_kwargs": {}, "_line": line}
