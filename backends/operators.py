@@ -101,6 +101,11 @@ def register_region(region: BuiltRegion, device: str) -> None:
     _REGIONS[region.program.key, device] = region
 
 
+def registered_region(key: str, device: str) -> BuiltRegion | None:
+    """A region that was built in this process already."""
+    return _REGIONS.get((key, device))
+
+
 def register_rebuilder(rebuild: Callable[[str], BuiltRegion | None], device: str) -> None:
     """A backend's way to build a region from its key in a process that has not traced it."""
     _REBUILDERS[device] = rebuild

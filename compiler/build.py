@@ -18,7 +18,7 @@ class Builder:
 
     def emit(self, op: str, *operands: Any, wish: str = "", **attrs: Any) -> "Expression":
         inputs = tuple(_operand(operand) for operand in operands)
-        key = (op, _identity(inputs), tuple((name, _identity(attrs[name])) for name in sorted(attrs)))
+        key = (op, identity(inputs), tuple((name, identity(attrs[name])) for name in sorted(attrs)))
         if key not in self._made:
             name = self.names.fresh(wish or op)
             self.nodes.append(Node(op, (name,), inputs, attrs, self.module))
@@ -79,10 +79,10 @@ class Expression:
         return lambda *operands, **attrs: self.builder.emit(op, self, *operands, **attrs)
 
 
-def _identity(constant: Any) -> Any:
+def identity(constant: Any) -> Any:
     """1, 1.0 and True are equal and hash alike, and so are 0.0 and -0.0, but they are not the same constant."""
     if isinstance(constant, tuple):
-        return tuple(_identity(part) for part in constant)
+        return tuple(identity(part) for part in constant)
     if isinstance(constant, float):
         return float, constant, math.copysign(1, constant)
     return type(constant), constant

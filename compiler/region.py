@@ -89,9 +89,16 @@ class RegionProgram:
 
 
 def lower_region(
-    tick: Graph, kinds: Mapping[str, Kind], wanted: Collection[str], fast_math: bool = False
+    tick: Graph,
+    kinds: Mapping[str, Kind],
+    wanted: Collection[str],
+    fast_math: bool = False,
+    requiring: Collection[str] = (),
 ) -> RegionProgram:
-    """`tick` is typed; `wanted` are the inputs and initial values that need a gradient. Raises Unsupported."""
+    """`tick` is typed; `wanted` are the inputs and initial values that need a gradient. Raises Unsupported.
+
+    `requiring`: further ones that make eager's results require a gradient, though nobody asks for theirs.
+    """
     expanded = _expanded(tick)
     _check(expanded)
     inputs = (*tick.inputs, *(register.initial for register in tick.registers))
@@ -123,13 +130,13 @@ def lower_region(
         {r.value: adjoint.states[r.initial] for r in tick.registers if adjoint.states.get(r.initial) in alive},
         adjoint.weights,
         fast_math,
-        _constant(tick, wanted),
+        _constant(tick, {*wanted, *requiring}),
     )
 
 
-def _constant(tick: Graph, wanted: Collection[str]) -> tuple[int, ...]:
+def _constant(tick: Graph, requiring: Collection[str]) -> tuple[int, ...]:
     """Places of the results that do not require a gradient in eager either."""
-    led_to, before = set(wanted), -1
+    led_to, before = set(requiring), -1
     while len(led_to) > before:  # registers lead from one tick to the next
         before = len(led_to)
         led_to.update(r.value for r in tick.registers if led_to.intersection((r.initial, r.next)))

@@ -1,6 +1,6 @@
 """The schedule: the regions of a graph, in order, as steps that run. Autograd composes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -39,7 +39,13 @@ class _Scheduler:
             of_fixed = bool(node.uses) and self.fixed.issuperset(node.uses) and not node.tick
             if node.op == "parameter" or node.region == "prologue" or of_fixed:
                 self.fixed.update(node.outputs)
+        self.wanted = frozenset(graph.outputs)
         self.final_of = {register.next: f"final {register.value}" for register in graph.registers}
+        self.readers = self._readers(graph.nodes)
+        self.registers: dict[str, list[int]] = {}
+        for place, register in enumerate(graph.registers):
+            for name in {register.value, register.next}:
+                self.registers.setdefault(name, []).append(place)
         self.fallback = frozenset(
             name
             for node in graph.nodes
@@ -80,7 +86,7 @@ class _Scheduler:
             if not piece.startswith(LOOP):
                 parts += [SynapseTick(node) if node.tick else self._torch_tick(node) for node in members]
                 continue
-            wanted = self._outputs(members, {r.next for r in registers} | set(outputs), ordered.nodes)
+            wanted = self._outputs(members, {r.next for r in registers} | set(outputs), self._readers(ordered.nodes))
             parts.append(self._loop_step(make_tick(members, (), self.fixed, wanted, False, self.fallback), region))
         made = {name for node in nodes for name in node.outputs} | reads
         used = dict.fromkeys(use for node in nodes for use in node.uses if use not in made)
@@ -98,18 +104,27 @@ class _Scheduler:
 
     def _registers(self, nodes: Sequence[Node]) -> tuple[Register, ...]:
         """The registers that these nodes read or feed."""
-        read = {use for node in nodes for use in node.uses}
-        made = {name for node in nodes for name in node.outputs}
-        return tuple(r for r in self.graph.registers if r.value in read or r.next in made)
+        touched = (name for node in nodes for name in (*node.uses, *node.outputs))
+        places = {place for name in touched for place in self.registers.get(name, ())}
+        return tuple(self.graph.registers[place] for place in sorted(places))
+
+    def _readers(self, nodes: Sequence[Node]) -> dict[str, list[str]]:
+        """What is made of each value at every tick, not only at the last one."""
+        readers: dict[str, list[str]] = {}
+        for node in nodes:
+            if not (node.op == "last" and node.uses[0] in self.final_of):
+                for use in node.uses:
+                    readers.setdefault(use, []).append(node.outputs[0])
+        return readers
 
     def _outputs(
-        self, nodes: Sequence[Node], wanted: set[str] | None = None, others: Sequence[Node] | None = None
+        self,
+        nodes: Sequence[Node],
+        wanted: Container[str] | None = None,
+        readers: Mapping[str, list[str]] | None = None,
     ) -> tuple[str, ...]:
-        """What is read of these nodes' values outside: at every tick, not only at the last one."""
-        own = {id(node) for node in nodes}
-        made = [name for node in nodes for name in node.outputs]
-        read = set(self.graph.outputs) if wanted is None else set(wanted)
-        for node in self.graph.nodes if others is None else others:
-            if id(node) not in own and not (node.op == "last" and node.uses[0] in self.final_of):
-                read.update(node.uses)
-        return tuple(name for name in made if name in read)
+        """What is read of these nodes' values outside."""
+        wanted = self.wanted if wanted is None else wanted
+        readers = self.readers if readers is None else readers
+        made = dict.fromkeys(name for node in nodes for name in node.outputs)
+        return tuple(n for n in made if n in wanted or any(r not in made for r in readers.get(n, ())))

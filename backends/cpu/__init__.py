@@ -4,7 +4,7 @@ from functools import partial
 
 from norse.backends.cpu.build import BUILDS, cache_directory, keep, load
 from norse.backends.cpu.run import Executable, translation_unit
-from norse.backends.operators import BuiltRegion, call, register_rebuilder, register_region
+from norse.backends.operators import BuiltRegion, call, register_rebuilder, register_region, registered_region
 from norse.compiler.backend import Region
 from norse.compiler.region import RegionProgram, from_json, to_json
 
@@ -18,9 +18,11 @@ class CpuBackend:
     device = "cpu"
 
     def prepare(self, program: RegionProgram, title: str) -> Region:
-        region = _build(program, title)
-        register_region(region, self.device)
-        keep(f"{program.key}.json", to_json(program).encode())
+        region = registered_region(program.key, self.device)
+        if region is None:
+            region = _build(program, title)
+            register_region(region, self.device)
+            keep(f"{program.key}.json", to_json(program).encode())
         return partial(call, region)
 
     def source(self, program: RegionProgram, title: str) -> str:

@@ -30,15 +30,16 @@ def _with_reads_over_time(graph: Graph) -> Graph:
     """A batched synapse of what a register held (`linear(x', W)`, a delay) reads all its ticks: the loop gives them."""
     names, types = Names(graph.names), dict(graph.types)
     known: dict[str, Operand] = {}
+    reads = {register.value for register in graph.registers}
     nodes: list[Node] = []
     for node in graph.nodes:
         if node.tick and node.region == BATCHED:
-            for register in graph.registers:
-                if register.value in node.uses and register.value not in known:
-                    held = names.fresh(register.value)
-                    types[held] = graph.types[register.value]
-                    known[register.value] = Ref(held)
-                    nodes.append(Node("identity", (held,), (Ref(register.value),), {}, node.module, tick=True))
+            for read in node.uses:
+                if read in reads and read not in known:
+                    held = names.fresh(read)
+                    types[held] = graph.types[read]
+                    known[read] = Ref(held)
+                    nodes.append(Node("identity", (held,), (Ref(read),), {}, node.module, tick=True))
             node = substitute_inputs(node, known)
         nodes.append(node)
     return graph.with_nodes(nodes).with_types(types)

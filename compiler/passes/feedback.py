@@ -27,9 +27,13 @@ def step_feedback(graph: Graph) -> Graph:
     """Gives the nodes of such cycles their region, and puts each region's nodes next to each other."""
     place = {name: k for k, node in enumerate(graph.nodes) for name in node.outputs}
     nodes = list(graph.nodes)
+
+    def of(cycle: set[str]) -> list[Node]:
+        return [nodes[k] for k in sorted({place[name] for name in cycle if name in place})]
+
     homes: set[str] = set()  # of cycles: regions, and the modules that stand for those of arithmetic
     for cycle in sorted(_of_one_neuron_joined(graph), key=lambda names: min(place.get(name, 0) for name in names)):
-        members = [node for node in nodes if not cycle.isdisjoint(node.outputs)]
+        members = of(cycle)
         neurons = {node.module for node in members if node.tick}
         if len(neurons) <= 1 and all(node.tick for node in members):
             continue
@@ -48,9 +52,11 @@ def _of_one_neuron_joined(graph: Graph) -> list[set[str]]:
     """The cycles, those through one neuron as one: its membrane and its synapse may have a cycle each."""
     homes = networkx.Graph()
     found = cycles(graph)
+    makers = graph.producers
     for k, cycle in enumerate(found):
         homes.add_node(k)
-        homes.add_edges_from((k, n.module) for n in graph.nodes if n.tick and not cycle.isdisjoint(n.outputs))
+        members = (makers[name] for name in cycle if name in makers)
+        homes.add_edges_from((k, node.module) for node in members if node.tick)
     groups = ([k for k in group if isinstance(k, int)] for group in networkx.connected_components(homes))
     return [set().union(*(found[k] for k in group)) for group in groups]
 

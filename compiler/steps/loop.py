@@ -15,7 +15,8 @@ from norse.compiler.errors import Unsupported
 from norse.compiler.interpret import run_nodes
 from norse.compiler.ir import Graph, Names, Node, Register, renamed
 from norse.compiler.ops import OPS
-from norse.compiler.region import RegionProgram, lower_region
+from norse.compiler.programs import known_program
+from norse.compiler.region import RegionProgram
 from norse.compiler.steps.layout import Layout, find_layout
 
 Values = MutableMapping[str, Any]
@@ -130,12 +131,15 @@ class LoopStep:
             types = layout.graph.types
             empty = [clock.new_empty((0, *layout.shape), dtype=types[name].dtype) for name in graph.outputs]
             return empty, list(initial.values())
-        wanted = self._wanted(tensors, initial)
+        requiring = _requiring(tensors, initial)
+        # A state that the neuron made itself needs a gradient only where nothing else does: then it is what makes
+        # eager's outputs require one.
+        wanted = requiring - self.tick.fallback or requiring
         varying = set(self.tick.varying)
         given = [layout.tick(x) if n in varying else layout.fixed(x, layout.kinds[n]) for n, x in tensors.items()]
         given += [layout.tick(draw.ahead(length, device=clock.device)) for draw in layout.draws.values()]
         states = [layout.state(x if name in wanted else x.detach()) for name, x in initial.items()]
-        region = self._region(backend, layout, wanted)
+        region = self._region(backend, layout, wanted, requiring)
         if region is None:
             return self._with_torch(tensors, initial, clock)
         results = region([*given, *states], (length, layout.samples, layout.neurons))
@@ -143,21 +147,14 @@ class LoopStep:
         final = results[len(graph.outputs) : len(graph.outputs) + len(graph.registers)]
         return outputs, [layout.narrow(x, shape) for x, shape in zip(final, layout.states, strict=True)]
 
-    def _wanted(self, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> frozenset[str]:
-        """What needs a gradient. A state that the neuron made itself does so only where nothing else does: then it is
-        what makes eager's outputs require one."""
-        if not torch.is_grad_enabled():
-            return frozenset()
-        wanted = {name for name, x in (*tensors.items(), *initial.items()) if x.requires_grad}
-        others = frozenset(wanted - self.tick.fallback)
-        return others or frozenset(wanted)
-
-    def _region(self, backend: Backend, layout: Layout, wanted: frozenset[str]) -> Region | None:
+    def _region(
+        self, backend: Backend, layout: Layout, wanted: frozenset[str], requiring: frozenset[str]
+    ) -> Region | None:
         types = tuple((name, type_.dtype, bool(type_.tick_axes)) for name, type_ in layout.graph.types.items())
-        key = (backend.name, tuple(layout.kinds.items()), types, wanted)
+        key = (backend.name, tuple(layout.kinds.items()), types, wanted, requiring)
         if key not in self._regions:
             try:
-                program = lower_region(layout.graph, layout.kinds, wanted, self.fast_math)
+                program = known_program(layout.graph, layout.kinds, wanted, self.fast_math, requiring)
                 self._regions[key] = backend.prepare(program, self.title)
                 self.built.append((backend, program))
             except Unsupported as why:
@@ -218,7 +215,7 @@ def make_tick(
     if not moving and not clocks:
         raise Unsupported("its step does not read its input")
     graph = Graph(inputs, tuple(nodes), tuple(outputs), kept)
-    inner = _numbered_anew(graph)
+    inner = _numbered_anew(graph, moving)
     return Tick(
         renamed(graph, inner),
         tuple(inner[name] for name in moving),
@@ -233,13 +230,22 @@ def _unpaced(node: Node) -> Node:
     return replace(node, op="identity", inputs=node.inputs[:1]) if node.op == "paced" else node
 
 
-def _numbered_anew(graph: Graph) -> dict[str, str]:
-    """`v_7` becomes `v`, the next v `v_1`: names by order of appearance."""
+def _numbered_anew(graph: Graph, moving: Sequence[str]) -> dict[str, str]:
+    """`v_7` becomes `v`, the next v `v_1`: names by order of appearance, and `x` for whatever enters at every tick."""
     names = Names()
+    roles = {register.initial: f"initial_{register.value}" for register in graph.registers}
+    roles |= dict.fromkeys(moving, "x")
     made = (name for node in graph.nodes for name in node.outputs)
     reads = (r.value for r in graph.registers)
     order = dict.fromkeys((*graph.inputs, *reads, *(r.initial for r in graph.registers), *made))
-    return {name: names.fresh(re.sub(r"(_\d+)+$", "", name)) for name in order}
+    return {name: names.fresh(re.sub(r"(_\d+)+$", "", roles.get(name, name))) for name in order}
+
+
+def _requiring(tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> frozenset[str]:
+    """What requires a gradient, if gradients are computed."""
+    if not torch.is_grad_enabled():
+        return frozenset()
+    return frozenset(name for name, x in (*tensors.items(), *initial.items()) if x.requires_grad)
 
 
 def _inexact(graph: Graph) -> set[str]:

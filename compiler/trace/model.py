@@ -17,14 +17,17 @@ from torch.utils._python_dispatch import _disable_current_modes
 import norse.torch as snn
 from norse.compiler.check import check_step
 from norse.compiler.errors import Unsupported
+from norse.compiler.facts import MODULES_OWN
 from norse.compiler.ir import Graph, Node, Operand, Ref, Type
 from norse.compiler.layers import LAYERS, changes_its_input, check_layer_input
 from norse.compiler.passes.name_axes import name_axes
 from norse.compiler.passes.normalise import normalise
+from norse.compiler.trace.known import known_step, remember_step
 from norse.compiler.trace.loops import roll
 from norse.compiler.trace.neuron import (
     OVER_TIME,
     arguments_leaf,
+    arguments_of,
     first_tick,
     is_neuron,
     trace_neuron,
@@ -140,6 +143,8 @@ class _ModelRecorder(Recorder):
         self._calls: dict[Any, _NeuronCall] = {}
         self._counting: set[str] = set()  # layers in a Lift that keep statistics of their calls
         self._layers: dict[Any, Any] = {}  # what a layer makes of an input of a shape
+        self._types: dict[Any, tuple[Step, dict[str, Type]]] = {}  # of a step's values, by the arguments' shapes
+        self._parameters: dict[Any, Any] = {}  # a fake for all parameters of a shape
 
     @contextmanager
     def intercepting(self) -> Iterator[None]:
@@ -243,7 +248,7 @@ class _ModelRecorder(Recorder):
         attrs = {"layer": f"@{path}", "_path": path, "_row": row, "_over_time": self.lifted}
         attrs["_counts"] = bool(layer._buffers and layer.training)
         attrs["_in_place"] = changes_its_input(layer)
-        key = (path, *shapes_of(args[0].fake))
+        key = (_settings_of(layer) or path, *shapes_of(args[0].fake))
         if key not in self._layers:
             self._layers[key] = self._run_fake(layer, args, kwargs)
         fakes = (self._layers[key],)
@@ -290,22 +295,34 @@ class _ModelRecorder(Recorder):
             return self._calls[key]
         with self.mode, torch.no_grad():
             first = module.starting_state(x, state)
-        step, arguments = trace_neuron(module, first_tick(x) if own_time else x, first)
-        same = (call.step for (where, *_), call in self._calls.items() if where == path and call.step.equals(step))
-        known = next(same, None)
-        if known is None:
-            with _disable_current_modes():  # it computes with real numbers
-                check_step(step, module.activation, arguments)
-        types = types_of_a_tick(step, arguments)
+        arguments = arguments_of(module, first_tick(x) if own_time else x, first)
+        step = known_step(module.activation, arguments) or self._new_step(module, path, arguments)
+        types = self._types_of_a_tick(step, arguments)
         length = x.shape[:1] if own_time else ()
         with self.mode:
             sizes = ((types[name].dtype, cast(tuple[int, ...], types[name].axes)) for name in step.graph.outputs)
             results = tuple(torch.empty((*length, *size), dtype=dtype) for dtype, size in sizes)
         spikes = tuple(types[name].spike for name in step.graph.outputs)
         starts, structure = pytree.tree_flatten(first)
-        call = _NeuronCall(known or step, arguments, tuple(starts), structure, _field_names(first), results, spikes)
+        call = _NeuronCall(step, arguments, tuple(starts), structure, _field_names(first), results, spikes)
         self._calls[key] = call
         return call
+
+    def _types_of_a_tick(self, step: Step, arguments: tuple[Any, ...]) -> dict[str, Type]:
+        key = (id(step), *((x.dtype, x.shape) for x in pytree.tree_leaves(arguments) if isinstance(x, torch.Tensor)))
+        if key not in self._types:
+            self._types[key] = step, types_of_a_tick(step, arguments)
+        return self._types[key][1]
+
+    def _new_step(self, module: Any, path: str, arguments: tuple[Any, ...]) -> Step:
+        """The step, traced and compared with its function; once more for another shape, it is the same object."""
+        step = trace_neuron(module, arguments)
+        for (where, *_), call in self._calls.items():
+            if where == path and call.step.equals(step):
+                return call.step
+        with _disable_current_modes():  # it computes with real numbers
+            check_step(step, module.activation, arguments)
+        return remember_step(module.activation, arguments, step)
 
     def _lift(self, module: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A lifted module is its own tick, and its values are those of all ticks."""
@@ -421,12 +438,20 @@ class _ModelRecorder(Recorder):
     def _parameter_node(self, path: str, name: str, attrs: dict[str, Any], value: torch.Tensor) -> str:
         if (path, name) not in self.parameters:
             full = f"{path}.{name}" if path else name
-            fake = self.mode.from_tensor(value.detach())
+            fake = self._fake_parameter(value.detach())
             (made,) = self._emit(
                 "parameter", (), {"path": full, "_path": path, **attrs}, (fake,), (name.split(".")[-1],)
             )
             self.parameters[path, name] = made
         return str(self.parameters[path, name].node.name)
+
+    def _fake_parameter(self, value: torch.Tensor) -> Any:
+        if value.layout != torch.strided:
+            return self.mode.from_tensor(value)
+        key = (type(value), value.dtype, value.device, value.shape, value.stride())
+        if key not in self._parameters:
+            self._parameters[key] = self.mode.from_tensor(value)
+        return self._parameters[key]
 
     def create_arg(self, a: Any) -> Any:
         if isinstance(a, torch.Tensor) and id(a) in self.tensors:
@@ -468,6 +493,24 @@ def untraceable(module: nn.Module) -> str | None:
     if nn.utils.parametrize.is_parametrized(module):
         return "it has parametrized parameters"
     return None
+
+
+_PLAIN = frozenset({type(None), bool, int, float, str})
+
+
+def _settings_of(layer: nn.Module) -> Any:
+    """All that decides what a layer of torch makes of an input's shape; None where that is not known."""
+    if layer._modules:
+        return None
+    tensors = tuple(
+        (name, x if x is None else (x.dtype, x.device, x.shape))
+        for name, x in (*layer._parameters.items(), *layer._buffers.items())
+    )
+    settings = {name: value for name, value in layer.__dict__.items() if name not in MODULES_OWN}
+    settings = {name: value if isinstance(value, tuple) else (value,) for name, value in settings.items()}
+    if any(type(part) not in _PLAIN for value in settings.values() for part in value):
+        return None
+    return type(layer), layer.training, tensors, tuple(settings.items())
 
 
 def _unknown_layer(layer: nn.Module, *_: Any) -> Any:

@@ -22,12 +22,16 @@ def is_neuron(module: nn.Module) -> bool:
     return any(type(module).forward is neuron.forward for neuron in _NEURONS)
 
 
-def trace_neuron(module: Any, tick: torch.Tensor, state: Any) -> tuple[Step, tuple[Any, ...]]:
-    """The normalised step of a neuron module, and the arguments that it is called with."""
+def arguments_of(module: Any, tick: torch.Tensor, state: Any) -> tuple[Any, ...]:
+    """What a neuron module calls its step with."""
     weights = tuple(getattr(module, name) for name in module.weight_names)
-    arguments = (tick, state, *weights, module.p, module.dt)
+    return (tick, state, *weights, module.p, module.dt)
+
+
+def trace_neuron(module: Any, arguments: tuple[Any, ...]) -> Step:
+    """The normalised step of a neuron module."""
     step = trace_step(module.activation, arguments)
-    return replace(step, graph=normalise(step.graph, step=True)), arguments
+    return replace(step, graph=normalise(step.graph, step=True))
 
 
 def types_of_a_tick(step: Step, arguments: tuple[Any, ...]) -> dict[str, Type]:

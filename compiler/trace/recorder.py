@@ -96,7 +96,7 @@ class Recorder(fx.proxy.GraphAppendingTracer):
     def __init__(self, mode: FakeTensorMode) -> None:
         super().__init__(fx.Graph())
         self.mode = mode
-        self._settings = _settings()
+        self._settings = settings()
         self._fakes: dict[Any, Any] = {}  # what calls have made of values of a shape
 
     def proxy(self, node: fx.Node) -> Recorded:
@@ -133,7 +133,7 @@ class Recorder(fx.proxy.GraphAppendingTracer):
 
     def check_settings(self) -> None:
         """A graph has no notion of `with torch.no_grad()` around a part of it."""
-        if _settings() != self._settings:
+        if settings() != self._settings:
             raise Unsupported("it switches gradients, inference mode, autocast or the default dtype on or off")
 
     def fake_call(self, kind: str, target: Any, args: Any, kwargs: Any) -> Any:
@@ -171,7 +171,8 @@ def shapes_of(values: Any) -> tuple[Any, ...]:
     return structure, *kinds
 
 
-def _settings() -> tuple[Any, ...]:
+def settings() -> tuple[Any, ...]:
+    """torch's modes that a graph holds for."""
     autocast = tuple(torch.is_autocast_enabled(device) for device in ("cpu", "cuda"))
     return torch.is_grad_enabled(), torch.is_inference_mode_enabled(), autocast, torch.get_default_dtype()
 

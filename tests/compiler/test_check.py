@@ -11,7 +11,7 @@ import norse.torch as snn
 from norse.compiler import check
 from norse.compiler.errors import Unsupported
 from norse.compiler.passes.normalise import normalise
-from norse.compiler.trace.neuron import trace_neuron
+from norse.compiler.trace.neuron import arguments_of, trace_neuron
 from norse.compiler.trace.step import Step, trace_step
 
 Result = tuple[Tensor, Any]
@@ -27,8 +27,8 @@ def test_a_gradient_that_is_a_sum_of_terms_that_cancel_passes(monkeypatch: pytes
     """With these draws the 576 terms of a time constant's gradient add up to 10⁻⁴ of what they are."""
     monkeypatch.setattr(check, "_SEED", seed)
     layer, tick = snn.LIF(), torch.rand(2, 8, 6, 6)
-    step, arguments = trace_neuron(layer, tick, layer.starting_state(tick[None], None))
-    check.check_step(step, layer.activation, arguments)
+    arguments = arguments_of(layer, tick, layer.starting_state(tick[None], None))
+    check.check_step(trace_neuron(layer, arguments), layer.activation, arguments)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
