@@ -14,7 +14,7 @@ endif
 PIP_INSTALL   = -m pip --disable-pip-version-check install --quiet --retries 1
 INSTALL_TORCH = $(PIP_INSTALL) '$(TORCH)' numpy $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: help demo test lint types format parity clean
+.PHONY: help demo test lint types format parity bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -58,8 +58,24 @@ $(PARITY)/.ready:
 	$(PARITY_PYTHON) $(PIP_INSTALL) --no-deps norse==1.1.0
 	touch $@
 
+# The other libraries, each in an environment of its own with what benchmarks/requirements/ pins, and nothing else:
+# what they'd bring besides (torchvision, say) would replace torch's CPU build. JAX needs no torch.
+PEERS       = snntorch spikingjelly sinabs jax
+PEERS_READY = $(PARITY)/.ready $(PEERS:%=.venv-%/.ready)
+
+bench: $(VENV)/.dev ## compare the speed with other libraries', an hour; BENCH=--quick tries whether it runs
+	@for ready in $(PEERS_READY); do test -e $$ready || $(MAKE) --no-print-directory $$ready || \
+	    { rm -rf $${ready%/.ready}; echo "make bench: $${ready%/.ready} cannot be made, that library is left out"; }; done
+	$(BIN)/python -m benchmarks run $(BENCH)
+
+.venv-%/.ready: benchmarks/requirements/%.txt
+	$(PYTHON) -m venv .venv-$*
+	$(if $(filter jax,$*),,.venv-$*/bin/python $(INSTALL_TORCH))
+	.venv-$*/bin/python $(PIP_INSTALL) --no-deps --requirement $<
+	touch $@
+
 clean: ## remove the environments and all that was built
-	rm -rf $(VENV) $(PARITY) build dist norse.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PARITY) $(PEERS:%=.venv-%) build dist norse.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 # The environment, in two sizes. An empty file stands for each: installed, and no older than pyproject.toml.
 $(BIN)/python:

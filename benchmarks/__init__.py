@@ -1,0 +1,1 @@
+"""How fast norse is, beside other libraries on the same machine in the same run: `make bench`."""
