@@ -31,6 +31,16 @@ def _along_features(rank: int, dim: Any = None, *_: Any, **options: Any) -> bool
     return bool(dims) and all(isinstance(d, int) and d % max(rank, 1) > 0 for d in dims)
 
 
+def _between_features(rank: int, first: int, second: int) -> bool:
+    return first % max(rank, 1) > 0 and second % max(rank, 1) > 0
+
+
+def _orders_features(rank: int, *dims: Any) -> bool:
+    """The batch stays in front."""
+    order = dims[0] if dims and isinstance(dims[0], tuple | list) else dims
+    return bool(order) and all(isinstance(d, int) for d in order) and order[0] == 0
+
+
 def _without_draws(rank: int, p: float = 0.5, training: bool = True, inplace: bool = False) -> bool:
     return not training and not inplace
 
@@ -91,6 +101,8 @@ CALLS: Mapping[Any, Call] = {
     **_each(torch.mean, "mean", torch.sum, "sum", torch.amax, "amax", torch.amin, "amin", per_sample=_along_features),
     **_each(torch.flatten, "flatten", per_sample=_flattens_features),
     **_each(torch.unflatten, "unflatten", torch.squeeze, "squeeze", per_sample=_along_features),
+    **_each(torch.transpose, "transpose", torch.swapaxes, "swapaxes", per_sample=_between_features),
+    **_each(torch.permute, "permute", per_sample=_orders_features),
     **_each(torch.cat, torch.concat, torch.concatenate, per_sample=_along_features),
     functional.pixel_shuffle: Call(None, keeps_leading=True),
     functional.pad: Call(None, _with_a_constant, keeps_leading=True),

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 
 from norse.compiler.adjoint import Adjoint, differentiate
@@ -56,7 +57,8 @@ def _check_draw(
     adjoints: dict[frozenset[str], _Differentiated],
 ) -> None:
     leaves, structure = pytree.tree_flatten(arguments)
-    count = len(pytree.tree_leaves(arguments[:2]))  # input and state; the rest are real parameters
+    count = len(pytree.tree_leaves(arguments[:2]))  # input and state; the rest are parameters
+    leaves[count:] = [_some_parameter(leaf, place) for place, leaf in enumerate(leaves[count:])]
     parameters = [leaf for leaf in leaves[count:] if isinstance(leaf, Tensor) and leaf.is_floating_point()]
     concrete = [
         _concrete(leaf, place < count, place, scale, parameters) if isinstance(leaf, Tensor) else leaf
@@ -232,6 +234,14 @@ def _concrete(leaf: Tensor, free: bool, salt: int, scale: float | None, paramete
     else:
         drawn = scale * _normal(like, salt + int(scale) - 1)
     return drawn.requires_grad_(leaf.is_floating_point())
+
+
+def _some_parameter(leaf: Any, salt: int) -> Any:
+    """torch.export simulates the parameters too: then any numbers stand for them."""
+    if not isinstance(leaf, FakeTensor):
+        return leaf
+    like = leaf.detach().to("meta")
+    return (1 + 0.1 * _normal(like, salt)).to(leaf.dtype)
 
 
 def _has_batch(parameter: Tensor, leaf: Tensor) -> bool:

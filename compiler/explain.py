@@ -11,6 +11,7 @@ from torch import nn
 
 import norse.torch
 from norse.compiler.backend import Backend
+from norse.compiler.calls import row_of
 from norse.compiler.ir import Graph, Node
 from norse.compiler.ops import OPS
 from norse.compiler.passes.batch_time import BATCHED
@@ -108,6 +109,13 @@ class _Explained:
             return "its input has no batch"
         return ""
 
+    def _at_once(self, call: Node) -> bool:
+        """Whether a call in a Lift takes all ticks, as the step that runs it decides."""
+        types = self.ticks.types
+        varying = {use for use in call.uses if use in types and types[use].over_time}
+        ranks = {len(types[use].tick_axes) for use in varying}
+        return not self.exact and len(ranks) == 1 and row_of(call, varying, *ranks) is not None
+
     def _calls(self, nodes: Sequence[Node]) -> Iterator[Row]:
         """What one line of the user's code calls; values that nothing reads are not computed."""
         alive = [self.made[n.outputs[0]] for n in nodes if n.outputs[0] in self.made]
@@ -119,7 +127,7 @@ class _Explained:
             how = f"torch, tick by tick: {_FEEDBACK}"
         elif all(n.region == "prologue" for n in alive):
             how = "torch, once a call: made of parameters alone"
-        elif any(n.attrs.get("_over_time") and n.op not in OPS for n in alive):
+        elif any(n.attrs.get("_over_time") and n.op not in OPS and not self._at_once(n) for n in alive):
             how = "torch, tick by tick: the call is not known to treat every tick alone"
         elif any(self.ticks.types[n.outputs[0]].over_time for n in alive if n.outputs[0] in self.ticks.types):
             how = "torch, all ticks at once"

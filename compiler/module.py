@@ -8,7 +8,9 @@ from typing import Any, Self
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import _disable_current_modes
 
 from norse.compiler.eager import SWITCH
 from norse.compiler.errors import CompileError, InputError, Unsupported
@@ -67,7 +69,24 @@ class Variant:
 def _forward(compiled: "weakref.ref[CompiledModule]", *args: Any, **kwargs: Any) -> Any:
     module = compiled()
     assert module is not None
+    if torch.compiler.is_dynamo_compiling():
+        return _run_as_it_is(module, *args, **kwargs)
     return module.run(*args, **kwargs)
+
+
+@torch.compiler.disable
+def _run_as_it_is(module: "CompiledModule", *args: Any, **kwargs: Any) -> Any:
+    """In the midst of what torch.compile makes: its own guards know nothing of what a trace here takes for constant."""
+    return module.run(*args, **kwargs)
+
+
+def _untraced(leaf: Any) -> Any:
+    """An argument that torch simulates (torch.export does) as a tensor like it: tracing asks for no values."""
+    if not isinstance(leaf, FakeTensor):
+        return leaf
+    sizes, strides = (tuple(int(n) for n in numbers) for numbers in (leaf.shape, leaf.stride()))
+    like = torch.empty_strided(sizes, strides, dtype=leaf.dtype, device=leaf.device)
+    return like.requires_grad_(leaf.requires_grad)
 
 
 def _traced(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], exact: bool) -> Trace:
@@ -137,8 +156,8 @@ class CompiledModule(nn.Module):
                 self.__dict__["_last"] = variant
                 return variant.run(self.model, args, kwargs)
         # What tracing computes to check itself is none of the business of hooks such as torch.utils.checkpoint's.
-        with torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x):
-            self.__dict__["_last"] = variant = self._compiled(args, kwargs)
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x), _disable_current_modes():
+            self.__dict__["_last"] = variant = self._compiled(*pytree.tree_map(_untraced, (args, kwargs)))
         result = variant.run(self.model, args, kwargs)
         self._remember(key, facts, variant)  # only now: calls that raise must not push out those that don't
         return result

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from norse.compiler.backend import Backend, BackendUnavailable, Region
 from norse.compiler.errors import Unsupported
@@ -92,7 +93,8 @@ class LoopStep:
         layout = self._layouts.pop(key, None)
         if layout is None:
             try:
-                layout = find_layout(self.tick.graph, self.tick.varying, tensors, initial)
+                with _disable_current_modes():  # of torch.export, which would record what is computed with types
+                    layout = find_layout(self.tick.graph, self.tick.varying, tensors, initial)
             except Unsupported as why:
                 layout = str(why)
         self._layouts[key] = layout  # the last one is the most recent
@@ -154,8 +156,9 @@ class LoopStep:
         key = (backend.name, tuple(layout.kinds.items()), types, wanted, requiring)
         if key not in self._regions:
             try:
-                program = known_program(layout.graph, layout.kinds, wanted, self.fast_math, requiring)
-                self._regions[key] = backend.prepare(program, self.title)
+                with _disable_current_modes():
+                    program = known_program(layout.graph, layout.kinds, wanted, self.fast_math, requiring)
+                    self._regions[key] = backend.prepare(program, self.title)
                 self.built.append((backend, program))
             except Unsupported as why:
                 self._give_up(str(why))

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 import norse.torch as snn
 from norse.compiler.check import check_step
+from norse.compiler.eager import eager
 from norse.compiler.errors import Unsupported
 from norse.compiler.facts import MODULES_OWN
 from norse.compiler.ir import Graph, Node, Operand, Ref, Type
@@ -381,7 +382,7 @@ class _ModelRecorder(Recorder):
 
     def _run_fake(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
-            with self._fake_buffers(module), self.mode, torch.no_grad():
+            with self._fake_buffers(module), self.mode, torch.no_grad(), eager():
                 return module(*self.fakes(args), **self.fakes(kwargs))
         except (Exception, Unsupported) as error:
             path = self.paths[id(module)]
@@ -485,6 +486,8 @@ def _starts_by_shape(neuron: Any) -> bool:
 
 def untraceable(module: nn.Module) -> str | None:
     """Why a module must be called as it is, if it must."""
+    if "_variants" in module.__dict__:  # of norse.compile, whose class is made of this tracing
+        return "it is compiled on its own"
     if "forward" in module.__dict__:
         return "its forward was replaced on the object"
     hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)

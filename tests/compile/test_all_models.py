@@ -1,6 +1,10 @@
-"""Every neuron model of the library in every form: compiled whole, it gives eager's results and gradients."""
+"""Every neuron model of the library in every form: compiled whole, it gives eager's results and gradients.
+
+`pytest tests/compile/test_all_models.py -k table -s` prints what is shown here as a table.
+"""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,7 +14,7 @@ from norse.backends.cpu import BUILDS
 
 from ..torch.neurons import FORMS, Form
 from .comparison import assert_native, observe
-from .forms import assert_near, call_of, case, compare, rounds
+from .forms import assert_eagers_gradients, assert_eagers_results, assert_near, call_of, case, compare, rounds
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 EVERY_FORM = pytest.mark.parametrize("form", FORMS, ids=str)
@@ -45,3 +49,41 @@ def test_neurons_spike_and_are_silent_in_these_cases(form: Form) -> None:
         assert set(outputs.unique().tolist()) == {0.0, 1.0}
     else:
         assert outputs.unique().numel() > outputs.numel() // 2
+
+
+def test_the_table_of_all_models_says_yes_everywhere(pytestconfig: pytest.Config) -> None:
+    """What the first test asserts, told apart. Bits: of all results; spikes: and each tick's values within 4 ulp."""
+    if pytestconfig.getoption("capture") != "no":
+        pytest.skip("it repeats the first test, and prints a table: ask for it with -s")
+    columns = ("forward equal", "gradient equal", "compiled fully", "builds for (T, B) = " + ", ".join(map(str, SHAPES)))
+    rows = [(form.model.file, form.name, *_row(form)) for form in FORMS]
+    print("\n| model | form | " + " | ".join(columns) + " |\n" + "| --- " * (len(columns) + 2) + "|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    assert all(answer.startswith("yes") for _, _, *answers, _ in rows for answer in answers)
+    assert {builds for *_, builds in rows} == {"once"}
+
+
+def _row(form: Form) -> tuple[str, ...]:
+    """Forward, gradient, whole: in both dtypes. Kernels: how often anything was built, or looked for, anew."""
+    forward, gradient, whole, builds = "yes, bits" if not rounds(form) else "yes, spikes", "yes", "yes", 0
+    for dtype in (torch.float32, torch.float64):
+        compiled = norse.compile(copy.deepcopy(case(form, dtype, *SHAPES[0])[0]))
+        for index, shape in enumerate(SHAPES):
+            module, x, state = case(form, dtype, *shape)
+            before = BUILDS.compiled, BUILDS.found
+            ours = observe(compiled, x, state, call_of(form))
+            builds += index > 0 and before != (BUILDS.compiled, BUILDS.found)
+            eager = observe(module, x, state, call_of(form))
+            forward = _said(lambda ours=ours, eager=eager: assert_eagers_results(form, ours, eager), forward)
+            gradient = _said(lambda ours=ours, eager=eager: assert_eagers_gradients(ours, eager), gradient)
+        whole = _said(lambda compiled=compiled: assert_native(compiled), whole)
+    return forward, gradient, whole, "once" if not builds else f"{builds} more"
+
+
+def _said(check: Callable[[], None], answer: str) -> str:
+    try:
+        check()
+    except AssertionError as error:
+        return f"no: {str(error).splitlines()[0]}"
+    return answer

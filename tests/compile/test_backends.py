@@ -1,5 +1,6 @@
 """Where a compiled model runs: without a compiler, on torch alone, in threads, after a fork, as torch's operators."""
 
+import contextlib
 import copy
 import multiprocessing
 import os
@@ -156,6 +157,13 @@ def regions_called_by(
     return seen
 
 
+def _escapes(x: Tensor, v: Tensor, p: None, dt: float) -> tuple[Tensor, Tensor]:
+    """Spikes are drawn."""
+    v = 0.9 * v + x
+    z = (torch.rand_like(v) < torch.sigmoid(v)).to(v.dtype)
+    return z, v * (1 - z)
+
+
 class TestTorchsOperators:
     @pytest.mark.parametrize(
         "model",
@@ -164,8 +172,11 @@ class TestTorchsOperators:
             lambda: snn.LIF(p=learnt(FEED_FORWARD["LIF"][2], (6,))),
             lambda: snn.LIFRecurrent(6, 4, p=learnt(FEED_FORWARD["LIF"][2], ())).double(),
             lambda: snn.SNN(USER_STEPS["an undetached reset"], zeros_over_time, learnt(UserParameters, ())),
+            lambda: snn.SNN(_escapes, lambda x: torch.zeros_like(x[0]), None),
+            lambda: snn.LIF(p=snn.LIFParameters(method="heaviside")),
+            network,
         ],
-        ids=["LIF", "LIF, learnt", "LIFRecurrent, learnt", "a user's"],
+        ids=["LIF", "LIF, learnt", "LIFRecurrent, learnt", "a user's", "random", "no derivative", "a network"],
     )
     def test_a_region_is_a_good_operator(self, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Its schema, its fake, its registration for autograd, and AOT dispatch with the gradients it then gives."""
@@ -371,6 +382,27 @@ class TestThreads:
         assert len(found) == 5 * len(inputs)
         for (index, _), z in found.items():
             assert torch.equal(z, expected[index])
+
+    def test_may_be_in_different_modes(self) -> None:
+        """With gradients, without, and eagerly: each thread has its own."""
+        model = norse.compile(network(), exact=True)
+        expected = copy.deepcopy(model.model)(X)[0].detach()
+        found: list[Tensor] = []
+
+        def work(index: int) -> None:
+            for _ in range(5):
+                with torch.set_grad_enabled(index % 2 == 0), norse.eager() if index == 3 else contextlib.nullcontext():
+                    z = model(X)[0]
+                assert z.requires_grad == (index % 2 == 0)
+                found.append(z.detach())
+
+        threads = [threading.Thread(target=work, args=(index,)) for index in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 20
+        assert all(torch.equal(z, expected) for z in found)
 
     def test_may_compile_different_models_at_once(self) -> None:
         models = [norse.compile(layer()) for layer, _, _ in FEED_FORWARD.values()]

@@ -46,6 +46,9 @@ AT_ONCE: dict[str, tuple[tuple[int, ...], Callable[[Any, Tensor], Tensor]]] = {
     "flatten of torch": (MAP, lambda m, x: torch.flatten(x, start_dim=-2)),
     "unflatten": (FEATURES, lambda m, x: x.unflatten(1, (2, 3))),
     "squeeze": (FEATURES, lambda m, x: x.unflatten(-1, (6, 1)).squeeze(2)),
+    "permute": (MAP, lambda m, x: x.permute(0, 2, 3, 1)),
+    "permute of torch": (MAP, lambda m, x: torch.permute(x, (0, -1, 1, 2))),
+    "transpose": (MAP, lambda m, x: x.transpose(1, -1)),
     "mean over pixels": (MAP, lambda m, x: x.mean((-2, -1))),
     "mean over channels": (MAP, lambda m, x: torch.mean(x, dim=1, keepdim=True)),
     "sum": (FEATURES, lambda m, x: x.sum(1)),
@@ -66,6 +69,8 @@ AT_ONCE: dict[str, tuple[tuple[int, ...], Callable[[Any, Tensor], Tensor]]] = {
 TICK_BY_TICK: dict[str, tuple[tuple[int, ...], Callable[[Any, Tensor], Tensor]]] = {
     "flatten of the batch": (MAP, lambda m, x: x.flatten()),
     "flatten of the batch and channels": (MAP, lambda m, x: x.flatten(0, 1)),
+    "permute of the batch": (MAP, lambda m, x: x.permute(1, 0, 2, 3)),
+    "transpose of the batch": (MAP, lambda m, x: x.transpose(0, 1)),
     "mean of all": (FEATURES, lambda m, x: x.mean()),
     "mean over the batch": (FEATURES, lambda m, x: x.mean(0)),
     "mean over the batch, from behind": (FEATURES, lambda m, x: x.mean((-2, -1))),
@@ -103,6 +108,7 @@ def test_a_call_in_a_lift_is_eagers(name: str, apart: list[int]) -> None:
         apart.clear()
         assert_same_call(compiled, eager, values(ticks, batch, *sample), bits=False)
         assert bool(apart) == (name in TICK_BY_TICK)
+    assert ("not known to treat every tick alone" in compiled.explain()) == (name in TICK_BY_TICK)
     assert_same_call(compiled, eager, values(0, 4, *sample), bits=False)
 
 

@@ -4,14 +4,12 @@ import copy
 import pickle
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from types import MethodType, SimpleNamespace
 
 import numpy
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 import norse
 import norse.torch as snn
@@ -641,6 +639,28 @@ class TestItIsTheModel:
         again = norse.compile(copy.deepcopy(outer), exact=True)
         assert_same_results(seeded(again), seeded(plain))
 
+    def test_and_a_part_that_is_compiled_on_its_own_stays_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With its own options and hooks; what is around it compiles around it, once."""
+        from norse.compiler import module as compiled_module
+
+        inner = norse.compile(network().eval(), exact=True)
+        outer = norse.compile(snn.SequentialState(snn.LIF().double(), inner, nn.Linear(3, 2).double()))
+        plain = snn.SequentialState(snn.LIF().double(), copy.deepcopy(inner.model), copy.deepcopy(outer.model[2]))
+        for _ in range(2):
+            assert_same_results(observe(outer, X), observe(plain, X))
+            assert_same_gradients(observe(outer, X), observe(plain, X))
+        assert ["native" in line for line in outer.explain().splitlines()] == [True, False, False]
+        assert "CompiledModule  eager: it is compiled on its own" in outer.explain()
+        assert "exact=True" in inner.explain()
+        twice = norse.compile(inner)
+        assert_same_results(observe(twice, X), observe(inner, X))
+        monkeypatch.setattr(compiled_module, "trace_model", lambda *_: pytest.fail("it was traced again"))
+        outer(X)
+        inner.register_forward_hook(lambda _, args, out: (2 * out[0], out[1]))
+        monkeypatch.undo()
+        plain[1].register_forward_hook(lambda _, args, out: (2 * out[0], out[1]))
+        assert_same_results(observe(outer, X), observe(plain, X))
+
     def test_and_functional_calls_take_other_parameters(self) -> None:
         torch.manual_seed(1)
         model = snn.SequentialState(nn.Linear(6, 8), snn.LIF(), snn.LIFRecurrent(8, 7)).double()
@@ -760,34 +780,3 @@ class TestWhatIsDoneToItIsDoneToTheModel:
         compiled(X)
         assert calls == [1] and not compiled.model._forward_hooks
         assert is_stateful(compiled) and not is_stateful(norse.compile(nn.Linear(2, 2)))
-
-
-def test_checkpointing_gives_eagers_gradients_from_the_first_call_on() -> None:
-    model = snn.SequentialState(nn.Linear(5, 8), snn.LIF(snn.LIFParameters(alpha=torch.tensor(10.0))), nn.Linear(8, 3))
-    compiled, x = norse.compile(model), 4 * torch.randn(20, 2, 5)
-    expected = observe(model, x, call=lambda m, x, _: m(x)[0])
-    for _ in range(2):
-        found = observe(compiled, x, call=lambda m, x, _: checkpoint(lambda a: m(a)[0], x, use_reentrant=False))
-        assert_same_gradients(found, expected)
-    assert "eager" not in compiled.explain()
-
-
-def test_differentiating_twice_is_refused() -> None:
-    compiled = norse.compile(snn.SequentialState(nn.Linear(5, 8), snn.LIF()))
-    x = torch.randn(20, 2, 5, requires_grad=True)
-    with pytest.raises(RuntimeError, match="can't be differentiated twice"):
-        torch.autograd.grad(compiled(x)[0].sum(), x, create_graph=True)
-
-
-def test_distributed_data_parallel_trains_it(tmp_path: Path) -> None:
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
-    try:
-        model = snn.SequentialState(nn.Linear(5, 8), snn.LIFRecurrent(8, 8), nn.Linear(8, 3), snn.LI())
-        eager, x = copy.deepcopy(model), 4 * torch.randn(20, 2, 5)
-        nn.parallel.DistributedDataParallel(norse.compile(model))(x)[0].sum().backward()
-        eager(x)[0].sum().backward()
-        for mine, theirs in zip(model.parameters(), eager.parameters(), strict=True):
-            assert mine.grad is not None and theirs.grad is not None
-            torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-3, atol=1e-4)
-    finally:
-        torch.distributed.destroy_process_group()

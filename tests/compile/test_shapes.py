@@ -3,7 +3,7 @@
 import copy
 import gc
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
@@ -186,12 +186,30 @@ class TestInputs:
             x = currents("LIF", 20, 3, 5, dtype=torch.float32).to(dtype)
             assert_same_results(observe(norse.compile(snn.LIF()), x), observe(snn.LIF(), x))
 
+    @pytest.mark.parametrize("make", [snn.LIF, lambda: snn.LIFRecurrent(5, 4), lambda: snn.Lift(nn.Linear(5, 4))])
+    def test_may_be_sparse(self, make: Callable[[], nn.Module]) -> None:
+        """COO, also with dense neurons. Neurons stay eager, which knows what becomes sparse; and it is said."""
+        torch.manual_seed(0)
+        eager = make()
+        compiled, dense = norse.compile(copy.deepcopy(eager)), (torch.rand(20, 3, 5) < 0.3).float()
+        for x in (dense.to_sparse(), dense[:7].to_sparse(2), dense[:1].to_sparse(), dense):
+            theirs, mine = eager(x), compiled(x)
+            z, other = (out[0] if isinstance(out, tuple) else out for out in (mine, theirs))
+            assert z.layout == other.layout
+            assert torch.equal(_dense(z), _dense(other))
+            if x.is_sparse and isinstance(mine, tuple):
+                assert "its input is sparse" in compiled.explain()
+
     def test_may_be_another_dtype_than_the_parameters(self) -> None:
         """0-d parameters of float32 leave a float64 input what it is; [N] parameters of float64 widen a float32 one."""
         for shape, mine, theirs in (((), torch.float32, torch.float64), ((5,), torch.float64, torch.float32)):
             layer = snn.LIF(p=learnt(snn.LIFCell().p._replace, shape, mine))
             x = currents("LIF", 20, 3, 5, dtype=theirs)
             assert_same_results(observe(norse.compile(copy.deepcopy(layer)), x), observe(layer, x))
+
+
+def _dense(x: Tensor) -> Tensor:
+    return x.to_dense() if x.is_sparse else x
 
 
 class TestBuilds:
