@@ -55,13 +55,18 @@ def test_the_table_of_all_models_says_yes_everywhere(pytestconfig: pytest.Config
     """What the first test asserts, told apart. Bits: of all results; spikes: and each tick's values within 4 ulp."""
     if pytestconfig.getoption("capture") != "no":
         pytest.skip("it repeats the first test, and prints a table: ask for it with -s")
-    columns = ("forward equal", "gradient equal", "compiled fully", "builds for (T, B) = " + ", ".join(map(str, SHAPES)))
+    columns = (
+        "forward equal",
+        "gradient equal",
+        "compiled fully",
+        "builds for (T, B) = " + ", ".join(map(str, SHAPES)),
+    )
     rows = [(form.model.file, form.name, *_row(form)) for form in FORMS]
     print("\n| model | form | " + " | ".join(columns) + " |\n" + "| --- " * (len(columns) + 2) + "|")
     for row in rows:
         print("| " + " | ".join(row) + " |")
     assert all(answer.startswith("yes") for _, _, *answers, _ in rows for answer in answers)
-    assert {builds for *_, builds in rows} == {"once"}
+    assert {built for *_, built in rows} == {"once"}
 
 
 def _row(form: Form) -> tuple[str, ...]:

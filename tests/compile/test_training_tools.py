@@ -22,7 +22,9 @@ def network(*more: nn.Module) -> snn.SequentialState:
     """Eager and compiled sum its recurrent currents in one order: it is compiled with `exact=True`."""
     torch.manual_seed(0)
     p = snn.LIFParameters(alpha=torch.tensor(10.0))
-    model = snn.SequentialState(nn.Linear(6, 8), snn.LIF(p), *more, snn.LIFRecurrent(8, 7, p), nn.Linear(7, 3), snn.LI())
+    model = snn.SequentialState(
+        nn.Linear(6, 8), snn.LIF(p), *more, snn.LIFRecurrent(8, 7, p), nn.Linear(7, 3), snn.LI()
+    )
     with torch.no_grad():
         model[0].weight.normal_(0.3, 1.0)
         model.get_submodule(str(2 + len(more))).input_weights.mul_(4)
