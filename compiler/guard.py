@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 
 from norse.compiler.facts import MODULES_OWN, Facts
@@ -30,7 +31,10 @@ def call_key(args: tuple[Any, ...], kwargs: dict[str, Any], facts: Facts) -> Any
 
 
 def _leaf_key(leaf: Any, facts: Facts) -> Any:
-    return (leaf.dtype, leaf.device, leaf.ndim, leaf.layout) if isinstance(leaf, Tensor) else facts.of(leaf)
+    if isinstance(leaf, Tensor):
+        kind = Tensor if isinstance(leaf, FakeTensor) else type(leaf)  # one that torch simulates stands for its like
+        return kind, leaf.dtype, leaf.device, leaf.ndim, leaf.layout
+    return facts.of(leaf)
 
 
 class Guard:

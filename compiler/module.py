@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
+from torch.autograd import forward_ad
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -28,6 +29,7 @@ from norse.compiler.steps.stepped import Runs
 from norse.compiler.trace.model import Trace, trace_model
 
 _MOST_VARIANTS = 8
+_PLAIN = (torch.Tensor, nn.Parameter)
 
 
 @dataclass
@@ -76,7 +78,7 @@ def _forward(compiled: "weakref.ref[CompiledModule]", *args: Any, **kwargs: Any)
 
 @torch.compiler.disable
 def _run_as_it_is(module: "CompiledModule", *args: Any, **kwargs: Any) -> Any:
-    """In the midst of what torch.compile makes: its own guards know nothing of what a trace here takes for constant."""
+    """A break in the graph that torch.compile makes: its guards know nothing of what a trace here takes for constant."""
     return module.run(*args, **kwargs)
 
 
@@ -91,6 +93,9 @@ def _untraced(leaf: Any) -> Any:
 
 def _traced(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], exact: bool) -> Trace:
     """The trace, or the reason why there's none: whatever torch can't simulate may still run."""
+    for leaf in pytree.tree_leaves((args, kwargs)):
+        if isinstance(leaf, torch.Tensor) and type(leaf) not in _PLAIN:
+            raise Unsupported(f"it is given a {type(leaf).__name__}, which may have operations of its own")
     try:
         return trace_model(model, args, kwargs, exact)
     except (Unsupported, InputError):
@@ -146,7 +151,8 @@ class CompiledModule(nn.Module):
         """The model's forward, compiled."""
         if SWITCH.get():  # `with norse.eager():`, or NORSE_EAGER
             return self.model(*args, **kwargs)
-        if torch._C._functorch.maybe_current_level() is not None:  # vmap and grad transform eager's operations
+        # vmap, grad and forward-mode differentiation transform eager's operations.
+        if torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0:
             return self.model(*args, **kwargs)
         variants: list[tuple[Any, Facts, Variant]] = self.__dict__["_variants"]
         facts = Facts()

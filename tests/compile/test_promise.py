@@ -10,6 +10,7 @@ import numpy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 import norse
 import norse.torch as snn
@@ -582,10 +583,38 @@ class TestGradModes:
             for mine, theirs in zip(ours[1], eager[1], strict=True):
                 assert mine.requires_grad >= theirs.requires_grad, type(model).__name__
 
+    @pytest.mark.parametrize("grad", [False, True])
+    def test_forward_mode_differentiation_is_eagers(self, grad: bool) -> None:
+        """A native loop would lose the tangent without a word."""
+        model = snn.SequentialState(nn.Linear(6, 8), snn.LI()).double()
+        compiled = norse.compile(copy.deepcopy(model))
+        compiled(X)
+        tangents = []
+        for each in (model, compiled):
+            with torch.set_grad_enabled(grad), forward_ad.dual_level():
+                dual = forward_ad.make_dual(X, torch.ones_like(X))
+                tangents.append(forward_ad.unpack_dual(each(dual)[0]).tangent)
+        assert tangents[0] is not None and tangents[0].any()
+        assert torch.equal(tangents[1], tangents[0])
+
     def test_a_frozen_model_in_no_grad_still_differentiates_its_input(self) -> None:
         compiled = norse.compile(network().eval().requires_grad_(False), exact=True)
         eager = copy.deepcopy(compiled.model)
         assert_same_gradients(seeded(compiled), seeded(eager))
+
+
+class Marked(Tensor):
+    """A tensor with operations of its own."""
+
+
+def test_tensors_of_another_class_are_left_to_eager() -> None:
+    model = network().eval()
+    compiled = norse.compile(model)
+    for x in (X, X.as_subclass(Marked), X):
+        ours, theirs = compiled(x)[0], copy.deepcopy(model)(x)[0]
+        assert type(ours) is type(theirs)
+        torch.testing.assert_close(ours.as_subclass(Tensor), theirs.as_subclass(Tensor), rtol=1e-10, atol=1e-12)
+        assert ("Marked" in compiled.explain()) == (type(x) is Marked)
 
 
 class TestItIsTheModel:
