@@ -78,7 +78,7 @@ def _forward(compiled: "weakref.ref[CompiledModule]", *args: Any, **kwargs: Any)
 
 @torch.compiler.disable
 def _run_as_it_is(module: "CompiledModule", *args: Any, **kwargs: Any) -> Any:
-    """A break in the graph that torch.compile makes: its guards know nothing of what a trace here takes for constant."""
+    """A break in the graph of torch.compile, whose guards know nothing of what a trace here takes for constant."""
     return module.run(*args, **kwargs)
 
 
