@@ -28,8 +28,15 @@ class Executable(Protocol):
 class BuiltRegion:
     """A program with its kernels built: computes outputs and gradients of plain tensors."""
 
-    def __init__(self, program: RegionProgram, forward: Executable, backward: Executable | None) -> None:
+    def __init__(
+        self,
+        program: RegionProgram,
+        forward: Executable,
+        backward: Executable | None,
+        weight_gradient: Callable[[Tensor, Tensor], Tensor] = lambda gradient, activity: gradient.t() @ activity,
+    ) -> None:
         self.program, self._forward, self._backward = program, forward, backward
+        self._weight_gradient = weight_gradient
 
     def forward(self, inputs: Sequence[Tensor], sizes: Sizes) -> list[Tensor]:
         """The tick's outputs, the final state, then what backward reads."""
@@ -78,7 +85,7 @@ class BuiltRegion:
         for weight in program.weights:
             activity = tensors.get(weight.activity)
             activity = inputs[program.inputs.index(weight.activity)] if activity is None else activity
-            product = over_time[weight.gradient].reshape(-1, n).t() @ activity.reshape(-1, n)
+            product = self._weight_gradient(over_time[weight.gradient].reshape(-1, n), activity.reshape(-1, n))
             found[weight.weight] = found[weight.weight] + product if weight.weight in found else product
         return [
             found[name].sum_to_size(x.shape).to(x.dtype) if name in found else None
@@ -129,7 +136,7 @@ def _row_of(inputs: Sequence[Tensor]) -> Tensor:
 
 def call(region: BuiltRegion, inputs: Sequence[Tensor], sizes: Sizes) -> list[Tensor]:
     """Runs a region, differentiably where its program has a backward."""
-    if _traced(inputs):
+    if is_traced(inputs):
         results = list(torch.ops.norse.region(list(inputs), region.program.key, list(sizes)))
         return [x.detach() if place in region.program.constant else x for place, x in enumerate(results)]
     if region.program.backward is not None and torch.is_grad_enabled():
@@ -137,7 +144,7 @@ def call(region: BuiltRegion, inputs: Sequence[Tensor], sizes: Sizes) -> list[Te
     return region.forward(inputs, sizes)
 
 
-def _traced(inputs: Sequence[Tensor]) -> bool:
+def is_traced(inputs: Sequence[Tensor]) -> bool:
     """Whether torch records or simulates this call instead of running it."""
     return (
         torch.compiler.is_compiling()
@@ -160,7 +167,7 @@ class _RegionFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
-        _refuse_a_graph()
+        refuse_a_graph()
         inputs, results = _saved(ctx)
         return (None, None, *ctx.region.backward(grads, inputs, results, ctx.sizes))
 
@@ -189,7 +196,7 @@ def _stand_in(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Te
     return torch.empty((), dtype=dtype, device=device).expand(shape)
 
 
-def _refuse_a_graph() -> None:
+def refuse_a_graph() -> None:
     """Gradients of a kernel know nothing of how they were made: differentiated again, they would count as constants."""
     if torch.is_grad_enabled():  # in a backward: with create_graph
         raise RuntimeError(
@@ -259,7 +266,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
 
 
 def _differentiate(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, None, None]:
-    _refuse_a_graph()
+    refuse_a_graph()
     inputs, results = _saved(ctx)
     program = region_of(ctx.key, inputs).program
     count = len(results) - len(program.saved)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from torch import nn
+from torch.nn import functional
 
 from norse.compiler.backend import Backend
 from norse.compiler.errors import Unsupported
@@ -14,7 +15,7 @@ from norse.compiler.passes.feedback import STEPPED
 from norse.compiler.passes.fuse_loops import LOOP, fuse_loops
 from norse.compiler.steps.loop import LoopStep, Tick, make_tick
 from norse.compiler.steps.stepped import Runs, SteppedStep, SynapseTick
-from norse.compiler.steps.torch_nodes import TorchStep
+from norse.compiler.steps.torch_nodes import Linear, TorchStep
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Options:
     backends: tuple[Backend, ...]
     exact: bool = False
     fast_math: bool = False
+    linear: Linear = functional.linear  # what linear layers over all ticks call
 
 
 def make_schedule(graph: Graph, modules: Mapping[str, nn.Module], options: Options) -> list[Runs]:
@@ -62,7 +64,7 @@ class _Scheduler:
             return self._loop(nodes, region)
         if kind == STEPPED:
             return self._stepped(nodes, region)
-        return TorchStep(nodes, self.modules, self.final_of, self.fixed, self.options.exact)
+        return TorchStep(nodes, self.modules, self.final_of, self.fixed, self.options.exact, self.options.linear)
 
     def _loop(self, nodes: Sequence[Node], region: str) -> LoopStep:
         over_time = any(self.graph.types[node.outputs[0]].over_time for node in nodes)

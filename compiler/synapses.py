@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 
 _CONVOLUTIONS = (
     torch.conv1d, torch.conv2d, torch.conv3d,
@@ -69,3 +69,8 @@ def _two(args: tuple[Any, ...], kwargs: dict[str, Any], second: str) -> tuple[Te
     named = [kwargs[name] for name in ("input", second, "mat2") if name in kwargs]
     first, other = (*args, *named)[:2]
     return first, other
+
+
+def counting() -> bool:
+    """Whether a counter is entered: it sees torch's own operations only."""
+    return any(isinstance(mode, SynapseCounter) for mode in _get_current_function_mode_stack())

@@ -4,9 +4,11 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from norse.backends import nir_export
 from norse.backends.cpu import CpuBackend
+from norse.backends.cpu.synapse import Linear, Sparse
 from norse.backends.cuda import CudaBackend
 from norse.compiler.backend import Backend
 from norse.compiler.module import CompiledModule
@@ -32,6 +34,7 @@ def compile(
     exact: bool = False,
     fullgraph: bool = False,
     fast_math: bool = False,
+    sparse: Sparse = "auto",
 ) -> CompiledModule:
     """Compiles a spiking model: time loops become native code, synapses run for all ticks at once.
 
@@ -81,7 +84,8 @@ recurrent synapse
     if backend not in _BACKENDS:
         raise ValueError(f"norse.compile: argument backend: expects one of {', '.join(_BACKENDS)}, got {backend!r}")
     backends = tuple(kind() for kind in _BACKENDS[backend])
-    return CompiledModule(model, Options(backends, exact, fast_math), fullgraph)
+    linear = Linear(sparse) if sparse and backends and not exact else functional.linear
+    return CompiledModule(model, Options(backends, exact, fast_math, linear), fullgraph)
 
 
 def to_nir(

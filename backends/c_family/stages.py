@@ -18,13 +18,19 @@ class Stage:
 
 
 def cut_stages(kernel: Kernel) -> tuple[Stage, ...]:
-    """The tick's nodes by stage, each in the graph's order."""
+    """The tick's nodes by stage, each in the graph's order; as late as its readers allow, so that little is carried."""
     level: dict[str, int] = {}
     for node in kernel.graph.nodes:
         reached = max((level.get(use, 0) for use in node.uses), default=0)
         # A synapse's result is there for the next stage.
         level[node.output] = reached + 1 if node.op == "vecmat" else reached
     last = max([0, *level.values()])
+    needed: dict[str, int] = {}
+    for node in reversed(kernel.graph.nodes):
+        if node.op != "vecmat":
+            level[node.output] = needed.get(node.output, last)
+        before = level[node.output] - (node.op == "vecmat")
+        needed.update({use: min(before, needed.get(use, last)) for use in node.uses})
     stages = []
     for index in range(last + 1):
         elementwise = tuple(n for n in kernel.graph.nodes if n.op != "vecmat" and level[n.output] == index)

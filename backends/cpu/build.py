@@ -75,7 +75,7 @@ def _native_flag() -> str:
 
 
 @cache
-def _cpu() -> str:
+def cpu() -> str:
     """The processor's features, as far as the system tells: a library for another machine must not be loaded."""
     try:
         text = Path("/proc/cpuinfo").read_text()
@@ -125,7 +125,7 @@ def load(source: str, *, fast_math: bool = False) -> ctypes.CDLL:
 
 def _key(source: str, compiler: Compiler, flags: tuple[str, ...]) -> str:
     text = re.sub(r"//[^\n]*", "", source)
-    parts = (text, repr(headers()), *compiler.command, compiler.version, *flags, _cpu())
+    parts = (text, repr(headers()), *compiler.command, compiler.version, *flags, cpu())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 

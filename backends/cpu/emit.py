@@ -15,8 +15,9 @@ def emit_cpp(kernel: Kernel, symbol: str, title: str = "") -> str:
 
 
 def scratch_rows(kernel: Kernel) -> int:
-    """How many rows of scratch memory a kernel asks of its caller, of 8 bytes a neuron each."""
-    return len(kernel.graph.registers) + len(rows_between(kernel, cut_stages(kernel)))
+    """How many rows of scratch memory a kernel asks of its caller for a sample, of 8 bytes a neuron each."""
+    rows = len(kernel.graph.registers) + len(rows_between(kernel, cut_stages(kernel)))
+    return rows + kernel.mixes_neurons  # the places of a row's events
 
 
 class _Emitter:
@@ -27,34 +28,61 @@ class _Emitter:
         self.scratch = (*registers, *rows_between(kernel, self.stages))
 
     def lines(self) -> list[str]:
-        first, step, end = "tick_begin", "++tick", "tick < call->tick_end"
-        if self.kernel.reverse:
-            first, step, end = "tick_end - 1", "--tick", "tick >= call->tick_begin"
         return [
             f"// {self.title or self.symbol}",
             *(f'#include "{header}"' for header in _HEADERS),
             "",
             f'extern "C" void {self.symbol}(const norse_call* call) {{',
             "  const int64_t count = call->neuron_end - call->neuron_begin;",
-            *self._scratch_rows(),
             *(f"  {line}" for kind in (Kind.SCALAR, Kind.MATRIX) for line in constants(self.kernel, kind)),
-            "  for (int64_t sample = call->sample_begin; sample < call->sample_end; ++sample) {",
-            *(f"    {line}" for line in constants(self.kernel, Kind.ROW)),
-            *self._state("initial"),
-            f"    for (int64_t tick = call->{first}; {end}; {step}) {{",
-            *(f"      {line}" for line in tick_rows(self.kernel)),
-            *(line for index in range(len(self.stages)) for line in self._stage(index)),
-            "    }",
-            *self._state("final"),
-            "  }",
+            *(self._samples_together() if self.kernel.mixes_neurons else self._sample_by_sample()),
             "}",
             "",
         ]
 
-    def _scratch_rows(self) -> list[str]:
+    def _sample_by_sample(self) -> list[str]:
+        """A sample's state stays in L1 from its first tick to its last."""
         return [
-            f"  {c_type(self.graph, name)}* NORSE_RESTRICT {row(name)} = "
-            f"norse_scratch<{c_type(self.graph, name)}>(call, {index}, count);"
+            *(f"  {line}" for line in self._scratch_rows("{index}")),
+            "  for (int64_t sample = call->sample_begin; sample < call->sample_end; ++sample) {",
+            *(f"    {line}" for line in constants(self.kernel, Kind.ROW)),
+            *(f"    {line}" for line in self._state("initial")),
+            f"    {self._ticks()}",
+            *(f"      {line}" for line in tick_rows(self.kernel)),
+            *(f"      {line}" for line in self._stage(0)),
+            "    }",
+            *(f"    {line}" for line in self._state("final")),
+            "  }",
+        ]
+
+    def _samples_together(self) -> list[str]:
+        """All samples pass a stage of a tick before the next, so that synapses read the matrix once for several."""
+        scratch = self._scratch_rows("{index} * samples + sample - call->sample_begin")
+        rows = [*scratch, *constants(self.kernel, Kind.ROW)]
+        tick = [line for index in range(len(self.stages)) for line in self._stage_of_all(index, scratch)]
+        return [
+            "  const int64_t samples = call->sample_end - call->sample_begin;",
+            f"  int32_t* const events = norse_scratch<int32_t>(call, {len(self.scratch)} * samples, count);",
+            *(f"  {line}" for line in self._of_all([*rows, *self._state("initial")])),
+            f"  {self._ticks()}",
+            *(f"    {line}" for line in tick),
+            "  }",
+            *(f"  {line}" for line in self._of_all([*rows, *self._state("final")])),
+        ]
+
+    def _ticks(self) -> str:
+        if self.kernel.reverse:
+            return "for (int64_t tick = call->tick_end - 1; tick >= call->tick_begin; --tick) {"
+        return "for (int64_t tick = call->tick_begin; tick < call->tick_end; ++tick) {"
+
+    def _of_all(self, lines: list[str]) -> list[str]:
+        header = "for (int64_t sample = call->sample_begin; sample < call->sample_end; ++sample) {"
+        return [header, *(f"  {line}" for line in lines), "}"]
+
+    def _scratch_rows(self, place: str) -> list[str]:
+        return [
+            f"{c_type(self.graph, name)}* NORSE_RESTRICT {row(name)} = "
+            f"norse_scratch<{c_type(self.graph, name)}>(call, {place.format(index=index)}, count);"
             for index, name in enumerate(self.scratch)
         ]
 
@@ -65,16 +93,42 @@ class _Emitter:
             pointer = f"norse_row<{type_}>(call, {index}, 0, sample)"
             here = row(register.value)
             ends = (here, pointer) if when == "initial" else (pointer, here)
-            lines.append(f"    norse_copy({ends[0]}, {ends[1]}, count);")
+            lines.append(f"norse_copy({ends[0]}, {ends[1]}, count);")
         return lines
 
     def _stage(self, index: int) -> list[str]:
-        lines, body = [], stage_body(self.kernel, self.stages, index)
-        if body:
-            lines = ["      NORSE_VECTORISE", "      for (int64_t neuron = 0; neuron < count; ++neuron) {"]
-            lines += [f"        {line}" for line in body] + ["      }"]
-        return lines + [f"      {self._synapse(node)}" for node in self.stages[index].synapses]
+        """The loop over a row's neurons."""
+        body = stage_body(self.kernel, self.stages, index)
+        if not body:
+            return []
+        header = "for (int64_t neuron = 0; neuron < count; ++neuron) {"
+        return ["NORSE_VECTORISE", header, *(f"  {line}" for line in body), "}"]
+
+    def _stage_of_all(self, index: int, scratch: list[str]) -> list[str]:
+        stage = self._stage(index)
+        if stage:  # of the rows, those that it reads
+            text = "\n".join(stage)
+            rows = [*scratch, *constants(self.kernel, Kind.ROW), *tick_rows(self.kernel)]
+            stage = self._of_all([line for line in rows if f"{_declared(line)}[" in text] + stage)
+        return [*stage, *(self._synapse(node) for node in self.stages[index].synapses)]
 
     def _synapse(self, node: Node) -> str:
         values, matrix = node.uses
-        return f"norse_vecmat({row(values)}, {identifier(matrix)}, {row(node.output)}, count, count);"
+        type_ = c_type(self.graph, node.output)
+        operands = ", ".join((*self._rows_of_all(values), identifier(matrix), *self._rows_of_all(node.output)))
+        return f"norse_products<{type_}>({operands}, samples, count, count, events);"
+
+    def _rows_of_all(self, name: str) -> tuple[str, str]:
+        """Where the first sample's row is, and how many values further the next one's."""
+        type_ = c_type(self.graph, name)
+        if name in self.scratch:
+            first = f"norse_scratch<{type_}>(call, {self.scratch.index(name)} * samples, count)"
+            return first, f"norse_stride<{type_}>(count)"
+        buffer, tick = number_buffers(self.kernel)[name], "tick" if self.kernel.kinds[name] == Kind.TICK else "0"
+        first = f"norse_row<const {type_}>(call, {buffer}, {tick}, call->sample_begin)"
+        return first, f"call->buffers[{buffer}].sample_stride / (int64_t)sizeof({type_})"
+
+
+def _declared(line: str) -> str:
+    """The variable that a line declares."""
+    return line.partition(" = ")[0].rpartition(" ")[2]

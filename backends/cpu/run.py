@@ -1,7 +1,6 @@
 """Runs kernels on tensors: fills in the call structure, allocates what comes out, and lets the driver run the tiles."""
 
 import ctypes
-import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -12,21 +11,11 @@ from torch import Tensor
 from norse.backends.c_family.call import VERSION, Buffer, Call
 from norse.backends.cpu.build import load
 from norse.backends.cpu.emit import emit_cpp, scratch_rows
+from norse.backends.cpu.threads import gomp_parallel, threads_for
 from norse.compiler.region import Kernel, Kind
 
+_SAMPLES = 8  # that share what a synapse reads of its matrix
 _NEURONS = 1024  # a tile's neurons: a handful of rows of float stay in L1
-_WORTH_A_THREAD = 1 << 15  # values; below, waking threads costs more than the work
-
-_forked = False  # no thread of OpenMP's or of the driver's exists in a forked child: it runs serially
-
-
-def _after_fork() -> None:
-    global _forked
-    _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 @cache
@@ -43,20 +32,6 @@ def _driver() -> ctypes.CDLL:
         ctypes.c_void_p,
     )
     return library
-
-
-@cache
-def _gomp_parallel() -> int | None:
-    """`GOMP_parallel` of the OpenMP library that torch itself is linked to, so that its threads are ours too.
-
-    Others may be loaded as well (scikit-learn brings one), so it's looked up through torch's library.
-    """
-    try:
-        library = ctypes.CDLL(str(next((Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"))))
-    except (OSError, StopIteration):
-        return None
-    symbol = getattr(library, "GOMP_parallel", None)
-    return None if symbol is None else ctypes.cast(symbol, ctypes.c_void_p).value
 
 
 class Executable:
@@ -99,14 +74,15 @@ class Executable:
         buffers = (Buffer * len(tensors_in_order))(*(_buffer(x) for x in tensors_in_order))
         begin, end = ticks or (0, t)
         call = Call(VERSION, len(buffers), ctypes.addressof(buffers), begin, end, 0, b, 0, n, None)
+        threads = threads_for((end - begin) * b * n)
         status = _driver().norse_run(
             self._function,
             ctypes.addressof(call),
-            1,
+            min(_SAMPLES, -(-b // threads)) if self.kernel.mixes_neurons else 1,
             n if self.kernel.mixes_neurons else _NEURONS,
             self._scratch_rows,
-            1 if _forked or (end - begin) * b * n < _WORTH_A_THREAD else torch.get_num_threads(),
-            _gomp_parallel(),
+            threads,
+            gomp_parallel(),
         )
         if status:
             raise RuntimeError(f"norse kernel driver: {('', 'version', 'storage', 'out of memory')[status]}")

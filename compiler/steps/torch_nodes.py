@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils import _pytree as pytree
 
 from norse.compiler.calls import Call, row_of
@@ -18,6 +19,7 @@ from norse.torch.functional.sparse import stack, unbind
 
 Values = MutableMapping[str, Any]
 Modules = Mapping[str, nn.Module]
+Linear = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 class TorchStep:
@@ -30,8 +32,9 @@ class TorchStep:
         final_of: Mapping[str, str],
         fixed: Container[str],
         exact: bool,
+        linear: Linear = functional.linear,
     ) -> None:
-        self.nodes, self._modules, self._exact = tuple(nodes), modules, exact
+        self.nodes, self._modules, self._exact, self._linear = tuple(nodes), modules, exact, linear
         self._final_of, self._fixed = final_of, fixed
 
     def run(self, values: Values) -> None:
@@ -53,6 +56,8 @@ class TorchStep:
             values[node.output] = self._layer(node, values)
         elif node.attrs.get("_over_time"):
             values[node.output] = self._lifted(node, values)
+        elif node.op == "linear" and node.tick:  # a neuron's, of the input of all ticks
+            values[node.output] = self._linear(*(value_of(operand, values) for operand in node.inputs))
         else:
             run_node(node, values)
 
@@ -88,10 +93,12 @@ class TorchStep:
         layer, row = self._modules[node.attrs["_path"]], node.attrs["_row"]
         x = value_of(node.inputs[0], values)
         check_layer_input(layer, node.attrs["_path"], first_tick(x) if node.attrs["_over_time"] else x)
+        if node.attrs["_over_time"] and (self._exact or not row.per_sample(layer, x.ndim - 1)):
+            return _tick_by_tick(layer, x)
+        if type(layer) is nn.Linear:
+            return self._linear(x, layer.weight, layer.bias)
         if not node.attrs["_over_time"]:
             return layer(x)
-        if self._exact or not row.per_sample(layer, x.ndim - 1):
-            return _tick_by_tick(layer, x)
         return _at_once(layer, row, x)
 
     def _lifted(self, node: Node, values: Values) -> Any:

@@ -197,7 +197,7 @@ class TestTorchsOperators:
         model = norse.compile(network(), exact=True)
         direct = observe(model, X)
         with monkeypatch.context() as patched:
-            patched.setattr(operators, "_traced", lambda inputs: True)
+            patched.setattr(operators, "is_traced", lambda inputs: True)
             dispatched = observe(model, X)
         assert_same_results(dispatched, direct)
         assert_same_gradients(dispatched, direct)
@@ -219,7 +219,7 @@ class TestDoubleBackward:
     @pytest.mark.parametrize("dispatched", [False, True], ids=["", "dispatched"])
     def test_is_refused(self, dispatched: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         """Eager can, with a smooth neuron; a native region says that it can't instead of giving zeros."""
-        monkeypatch.setattr(operators, "_traced", lambda inputs: dispatched)
+        monkeypatch.setattr(operators, "is_traced", lambda inputs: dispatched)
         x = X.clone().requires_grad_()
         z, _ = norse.compile(snn.LI())(x)
         with pytest.raises(RuntimeError, match="can't be differentiated twice"):
@@ -266,7 +266,7 @@ class TestBackward:
     @pytest.mark.parametrize("dispatched", [False, True], ids=["", "dispatched"])
     def test_lets_users_change_what_it_does_not_read(self, dispatched: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         """As eager does: the input, the state, and the output where its own derivative does not need it."""
-        monkeypatch.setattr(operators, "_traced", lambda inputs: dispatched)
+        monkeypatch.setattr(operators, "is_traced", lambda inputs: dispatched)
         gradients = []
         for model in (snn.LI(), norse.compile(snn.LI())):
             leaf = X.clone().requires_grad_()
@@ -305,7 +305,7 @@ class TestBackward:
     def test_is_there_for_what_eager_has_one_for(
         self, method: str, dispatched: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(operators, "_traced", lambda inputs: dispatched)
+        monkeypatch.setattr(operators, "is_traced", lambda inputs: dispatched)
         required = []
         for model in (
             snn.LIF(p=snn.LIFParameters(method=method)),

@@ -118,7 +118,7 @@ def test_other_text_headers_flags_compilers_and_processors_build_anew(
         changed.setattr(build, "find_compiler", lambda: newer)
         build.load(SOURCE)
     with monkeypatch.context() as changed:
-        changed.setattr(build, "_cpu", lambda: "another processor")
+        changed.setattr(build, "cpu", lambda: "another processor")
         build.load(SOURCE)
     build.load(SOURCE)
     assert builds.compiled == 6

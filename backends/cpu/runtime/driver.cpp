@@ -1,17 +1,11 @@
-// Runs a kernel over its tiles: one library, built once, for all kernels. Threads are those of the OpenMP library that
-// torch has loaded, given by pointer, so that no second pool competes with it; without one, a small pool of our own.
+// Runs a kernel over its tiles: one library, built once, for all kernels.
 #include <atomic>
-#include <condition_variable>
 #include <cstdlib>
-#include <mutex>
-#include <thread>
-#include <vector>
 
 #include "norse_kernel.h"
+#include "parallel.h"
 
 namespace {
-
-typedef void (*gomp_parallel)(void (*)(void*), void*, unsigned, unsigned);
 
 // The tasks of one run; threads take the next one until none is left, so results do not depend on who runs what.
 struct run {
@@ -44,54 +38,6 @@ void work(void* argument) {
   free(scratch);
 }
 
-// Parked threads for machines where torch brings no OpenMP library with the GNU interface.
-class pool {
- public:
-  void parallel(void* argument, unsigned threads) {
-    std::unique_lock<std::mutex> one_at_a_time(entry_);
-    {
-      std::unique_lock<std::mutex> lock(mutex_);
-      while (workers_.size() + 1 < threads) workers_.emplace_back([this, id = workers_.size()] { serve(id); });
-      argument_ = argument;
-      wanted_ = threads - 1;
-      running_ = threads - 1;
-      ++generation_;
-    }
-    wake_.notify_all();
-    work(argument);
-    std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, [this] { return running_ == 0; });
-  }
-
- private:
-  void serve(size_t id) {
-    unsigned long seen = 0;
-    std::unique_lock<std::mutex> lock(mutex_);
-    for (;;) {
-      wake_.wait(lock, [&] { return generation_ != seen; });
-      seen = generation_;
-      if (id >= wanted_) continue;
-      void* argument = argument_;
-      lock.unlock();
-      work(argument);
-      lock.lock();
-      if (--running_ == 0) done_.notify_one();
-    }
-  }
-
-  std::mutex entry_, mutex_;
-  std::condition_variable wake_, done_;
-  std::vector<std::thread> workers_;
-  void* argument_ = nullptr;
-  size_t wanted_ = 0, running_ = 0;
-  unsigned long generation_ = 0;
-};
-
-pool* own_pool() {
-  static pool* the_pool = new pool;  // never destroyed: its threads may be parked at exit
-  return the_pool;
-}
-
 }  // namespace
 
 // Returns 0, or 1: another version of the structs, 2: a storage kind that kernels do not read, 3: no memory.
@@ -109,15 +55,8 @@ extern "C" int norse_run(norse_kernel kernel, const norse_call* call, int64_t ti
   r.tile_neurons = smaller(tile_neurons, neurons);
   r.sample_tiles = (samples + tile_samples - 1) / tile_samples;
   r.neuron_tiles = (neurons + r.tile_neurons - 1) / r.tile_neurons;
-  r.scratch_bytes = scratch_rows * ((r.tile_neurons * 8 + 63) / 64 * 64);
+  r.scratch_bytes = scratch_rows * tile_samples * ((r.tile_neurons * 8 + 63) / 64 * 64);
   const int64_t tiles = r.sample_tiles * r.neuron_tiles;
-  const unsigned wanted = (unsigned)smaller(threads, tiles);
-  if (wanted <= 1) {
-    work(&r);
-  } else if (gomp) {
-    gomp(work, &r, wanted, 0);
-  } else {
-    own_pool()->parallel(&r, wanted);
-  }
+  in_parallel(work, &r, smaller(threads, tiles), gomp);
   return r.failed ? 3 : 0;
 }

@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "events.h"
+#include "lanes.h"
 #include "norse_kernel.h"
 
 // A loop whose iterations are independent: rows never overlap.
@@ -15,10 +17,16 @@
 #endif
 
 // Row `index` of the calling thread's scratch memory; rows are 64-byte aligned and hold 8 bytes a neuron.
+static inline int64_t norse_row_bytes(int64_t count) { return (count * 8 + 63) / 64 * 64; }
+
 template <typename T>
-static inline T* norse_scratch(const norse_call* call, int index, int64_t count) {
-  const int64_t row_bytes = (count * 8 + 63) / 64 * 64;
-  return (T*)(call->scratch + index * row_bytes);
+static inline int64_t norse_stride(int64_t count) {
+  return norse_row_bytes(count) / sizeof(T);
+}
+
+template <typename T>
+static inline T* norse_scratch(const norse_call* call, int64_t index, int64_t count) {
+  return (T*)(call->scratch + index * norse_row_bytes(count));
 }
 
 template <typename T>
@@ -26,31 +34,105 @@ static inline void norse_copy(T* to, const T* from, int64_t count) {
   memcpy(to, from, count * sizeof(T));
 }
 
-// out[n] = sum_k x[k] matrix[k, n], event-driven: rows of silent inputs are not read. Four rows at a time, so that `out`
-// goes through memory once for four of them.
+// The places of what is not zero; `analog` says whether one of them is not one either.
 template <typename T>
-static inline void norse_vecmat(const T* NORSE_RESTRICT x, const T* NORSE_RESTRICT matrix, T* NORSE_RESTRICT out,
-                                int64_t inputs, int64_t outputs) {
-  memset(out, 0, outputs * sizeof(T));
-  int64_t active[4];
-  int found = 0;
+static inline int64_t norse_active(const T* x, int64_t count, int32_t* index, bool& analog) {
+  int64_t found = 0;
+  for (int64_t k = 0; k < count; k += 64)
+    for (uint64_t left = active_bits<T>(x + k, (int)(count - k < 64 ? count - k : 64), analog); left; left &= left - 1)
+      index[found++] = (int32_t)(k + __builtin_ctzll(left));
+  return found;
+}
+
+// out[n .. n + Vectors lanes] of a row with few events: the sums stay in registers.
+template <typename T, int Vectors>
+static inline void norse_gather(const T* x, const int32_t* index, int64_t found, bool analog, const T* matrix, T* out,
+                                int64_t outputs) {
+  typedef typename lanes<T>::type vector;
+  vector sum[Vectors] = {};
+  if (analog)
+    for (int64_t e = 0; e < found; ++e) {
+      const vector* w = (const vector*)(matrix + index[e] * outputs);
+      for (int j = 0; j < Vectors; ++j) sum[j] += x[index[e]] * w[j];
+    }
+  else
+    for (int64_t e = 0; e < found; ++e) {
+      const vector* w = (const vector*)(matrix + index[e] * outputs);
+      for (int j = 0; j < Vectors; ++j) sum[j] += w[j];
+    }
+  for (int j = 0; j < Vectors; ++j) ((vector*)out)[j] = sum[j];
+}
+
+// The same for `Rows` rows without zeros: each row of the matrix is read once for all of them.
+template <typename T, int Rows, int Vectors>
+static inline void norse_dense(const T* const* x, const T* matrix, T* const* out, int64_t n, int64_t inputs,
+                               int64_t outputs) {
+  typedef typename lanes<T>::type vector;
+  vector sum[Rows][Vectors] = {};
   for (int64_t k = 0; k < inputs; ++k) {
-    if (x[k] == 0) continue;
-    active[found++] = k;
-    if (found < 4) continue;
-    const T* NORSE_RESTRICT r0 = matrix + active[0] * outputs;
-    const T* NORSE_RESTRICT r1 = matrix + active[1] * outputs;
-    const T* NORSE_RESTRICT r2 = matrix + active[2] * outputs;
-    const T* NORSE_RESTRICT r3 = matrix + active[3] * outputs;
-    const T x0 = x[active[0]], x1 = x[active[1]], x2 = x[active[2]], x3 = x[active[3]];
-    NORSE_VECTORISE
-    for (int64_t n = 0; n < outputs; ++n) out[n] += (x0 * r0[n] + x1 * r1[n]) + (x2 * r2[n] + x3 * r3[n]);
-    found = 0;
+    const vector* w = (const vector*)(matrix + k * outputs + n);
+    for (int r = 0; r < Rows; ++r) {
+      const vector value = x[r][k] - vector{};
+      for (int j = 0; j < Vectors; ++j) sum[r][j] = multiply_add(value, w[j], sum[r][j]);
+    }
   }
-  for (int rest = 0; rest < found; ++rest) {
-    const T* NORSE_RESTRICT r = matrix + active[rest] * outputs;
-    const T value = x[active[rest]];
-    NORSE_VECTORISE
-    for (int64_t n = 0; n < outputs; ++n) out[n] += value * r[n];
+  for (int r = 0; r < Rows; ++r)
+    for (int j = 0; j < Vectors; ++j) ((vector*)(out[r] + n))[j] = sum[r][j];
+}
+
+template <typename T, int Rows>
+static inline void norse_dense_rows(const T* const* x, const T* matrix, T* const* out, int64_t inputs,
+                                    int64_t outputs) {
+  const int64_t lane = lanes<T>::count;
+  int64_t n = 0;
+  for (; n + 4 * lane <= outputs; n += 4 * lane) norse_dense<T, Rows, 4>(x, matrix, out, n, inputs, outputs);
+  for (; n + lane <= outputs; n += lane) norse_dense<T, Rows, 1>(x, matrix, out, n, inputs, outputs);
+  for (; n < outputs; ++n)
+    for (int r = 0; r < Rows; ++r) {
+      T sum = 0;
+      for (int64_t k = 0; k < inputs; ++k) sum += x[r][k] * matrix[k * outputs + n];
+      out[r][n] = sum;
+    }
+}
+
+template <typename T>
+static inline void norse_gather_row(const T* x, const int32_t* index, int64_t found, bool analog, const T* matrix,
+                                    T* out, int64_t outputs) {
+  const int64_t lane = lanes<T>::count;
+  int64_t n = 0;
+  for (; n + 4 * lane <= outputs; n += 4 * lane)
+    norse_gather<T, 4>(x, index, found, analog, matrix + n, out + n, outputs);
+  for (; n + lane <= outputs; n += lane) norse_gather<T, 1>(x, index, found, analog, matrix + n, out + n, outputs);
+  for (; n < outputs; ++n) {
+    T sum = 0;
+    for (int64_t e = 0; e < found; ++e) sum += x[index[e]] * matrix[index[e] * outputs + n];
+    out[n] = sum;
   }
+}
+
+// out[n] = sum_k x[k] matrix[k, n] for the rows of all samples, which are so many values apart. A row with few events reads the
+// matrix at these alone; others share what they read. A row's sum does not depend on the rows beside it. `index` has
+// room for a row's places.
+template <typename T>
+static inline void norse_products(const T* x, int64_t x_stride, const T* NORSE_RESTRICT matrix, T* out,
+                                  int64_t out_stride, int64_t samples, int64_t inputs, int64_t outputs,
+                                  int32_t* index) {
+  const T* dense[4];
+  T* to[4];
+  int waiting = 0;
+  for (int64_t sample = 0; sample < samples; ++sample, x += x_stride, out += out_stride) {
+    bool analog = false;
+    const int64_t found = norse_active(x, inputs, index, analog);
+    if (found * 3 < inputs) {
+      norse_gather_row(x, index, found, analog, matrix, out, outputs);
+      continue;
+    }
+    dense[waiting] = x;
+    to[waiting] = out;
+    if (++waiting < 4) continue;
+    norse_dense_rows<T, 4>(dense, matrix, to, inputs, outputs);
+    waiting = 0;
+  }
+  if (waiting & 2) norse_dense_rows<T, 2>(dense, matrix, to, inputs, outputs);
+  if (waiting & 1) norse_dense_rows<T, 1>(dense + waiting - 1, matrix, to + waiting - 1, inputs, outputs);
 }

@@ -1,0 +1,109 @@
+"""Events: the places of a matrix that are not zero, and what linear layers compute of them alone.
+
+The arithmetic is runtime/synapse.cpp's.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from norse.backends.cpu.build import load
+from norse.backends.cpu.threads import gomp_parallel, threads_for
+
+KINDS = {torch.float32: "float32", torch.float64: "float64"}
+_MOST_EVENTS = (1 << 31) - 64  # places are numbers of 32 bits
+
+
+@dataclass(frozen=True)
+class Events:
+    """The places in each row that are not zero: those of row r are index[begin[r]:begin[r + 1]], and what is there
+    (None: ones)."""
+
+    begin: Tensor
+    index: Tensor
+    value: Tensor | None
+    inputs: int
+
+    @property
+    def rows(self) -> int:
+        return self.begin.shape[0] - 1
+
+
+def find_events(rows: Tensor, most: int) -> Events | None:
+    """The events of a matrix [rows, inputs]; None if they are more than `most`."""
+    count, inputs = rows.shape
+    library, kind, threads = _library(), KINDS[rows.dtype], threads_for(rows.numel())
+    bits = torch.empty(count * -(-inputs // 64), dtype=torch.int64)
+    begin = torch.empty(count + 1, dtype=torch.int32)
+    analog = ctypes.c_int32()
+    x = rows.data_ptr()
+    find, fill = getattr(library, f"norse_find_{kind}"), getattr(library, f"norse_list_{kind}")
+    gomp = gomp_parallel()
+    found = find(
+        x,
+        count,
+        inputs,
+        min(most, _MOST_EVENTS),
+        bits.data_ptr(),
+        begin.data_ptr(),
+        ctypes.byref(analog),
+        threads,
+        gomp,
+    )
+    if found < 0:
+        return None
+    index = torch.empty(found, dtype=torch.int32)
+    value = torch.empty(found, dtype=rows.dtype) if analog.value else None
+    fill(x, count, inputs, bits.data_ptr(), begin.data_ptr(), index.data_ptr(), _pointer(value), threads, gomp)
+    return Events(begin, index, value, inputs)
+
+
+def gather(x: Events, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """out[r, n] = bias[n] + Σ over active k of x[r, k] W[n, k]."""
+    weight, bias = weight.detach().contiguous(), None if bias is None else bias.detach().contiguous()
+    neurons = weight.shape[0]
+    out = torch.empty(x.rows, neurons, dtype=weight.dtype)
+    _call("gather", x, (weight, bias, out), neurons, weight.dtype)
+    return out
+
+
+def outer(x: Events, grad: Tensor) -> Tensor:
+    """dW[n, k] = Σ over rows r in which k is active of g[r, n] x[r, k]."""
+    grad = grad.contiguous()
+    neurons = grad.shape[1]
+    weight = torch.empty(neurons, x.inputs, dtype=grad.dtype)
+    _call("outer", x, (grad, weight), neurons, grad.dtype)
+    return weight
+
+
+def _call(name: str, x: Events, tensors: tuple[Tensor | None, ...], neurons: int, dtype: torch.dtype) -> None:
+    function = getattr(_library(), f"norse_{name}_{KINDS[dtype]}")
+    pointers = (_pointer(t) for t in (x.begin, x.index, x.value, *tensors))
+    threads = threads_for((x.rows + x.index.numel()) * neurons)
+    if function(*pointers, x.rows, x.inputs, neurons, threads, gomp_parallel()):
+        raise MemoryError(f"norse.compile: no memory for an event-driven layer of {x.inputs} inputs")
+
+
+def _pointer(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    library = load((Path(__file__).parent / "runtime" / "synapse.cpp").read_text())
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    for kind in KINDS.values():
+        for name, pointers in (("find", 3), ("list", 5), ("gather", 6), ("outer", 5)):
+            function = getattr(library, f"norse_{name}_{kind}")
+            function.argtypes = (*(pointer,) * pointers, *(number,) * 3, number, pointer)
+            function.restype = ctypes.c_int
+        find, fill = getattr(library, f"norse_find_{kind}"), getattr(library, f"norse_list_{kind}")
+        find.argtypes = (pointer, number, number, number, pointer, pointer, pointer, number, pointer)
+        find.restype = number
+        fill.argtypes = (pointer, number, number, pointer, pointer, pointer, pointer, number, pointer)
+        fill.restype = None
+    return library

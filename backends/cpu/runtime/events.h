@@ -1,0 +1,57 @@
+// Events: of every row of a matrix, the places that are not zero. Spikes are all one, so that their places say it all.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+// Which of 64 values are not zero, as bits; `analog` becomes true if one of those is not one. NaN is neither.
+template <typename T>
+inline uint64_t active_bits(const T* x, int count, bool& analog) {
+  uint64_t bits = 0;
+  for (int k = 0; k < count; ++k) {
+    bits |= (uint64_t)(x[k] != 0) << k;
+    analog |= (x[k] != 0) & (x[k] != 1);
+  }
+  return bits;
+}
+
+#if defined(__AVX512F__)
+template <>
+inline uint64_t active_bits<float>(const float* x, int count, bool& analog) {
+  uint64_t bits = 0, other = 0;
+  for (int k = 0; k < count; k += 16) {
+    const __mmask16 inside = count - k < 16 ? (__mmask16)((1u << (count - k)) - 1) : (__mmask16)-1;
+    const __m512 v = _mm512_maskz_loadu_ps(inside, x + k);
+    const __mmask16 active = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    other |= _mm512_mask_cmp_ps_mask(active, v, _mm512_set1_ps(1), _CMP_NEQ_UQ);
+    bits |= (uint64_t)active << k;
+  }
+  analog |= other != 0;
+  return bits;
+}
+#elif defined(__AVX2__)
+template <>
+inline uint64_t active_bits<float>(const float* x, int count, bool& analog) {
+  uint64_t bits = 0;
+  int other = 0, k = 0;
+  for (; k + 8 <= count; k += 8) {
+    const __m256 v = _mm256_loadu_ps(x + k);
+    const int active = _mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+    other |= active & _mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_set1_ps(1), _CMP_NEQ_UQ));
+    bits |= (uint64_t)(unsigned)active << k;
+  }
+  analog |= other != 0;
+  for (; k < count; ++k) {
+    bits |= (uint64_t)(x[k] != 0) << k;
+    analog |= (x[k] != 0) & (x[k] != 1);
+  }
+  return bits;
+}
+#endif
+
+}  // namespace

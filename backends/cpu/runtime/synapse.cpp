@@ -1,0 +1,271 @@
+// Event-driven synapses: what a linear layer computes of rows that are mostly zero, forward and backward, without
+// touching the zeros. One library, built once.
+//
+// Neurons are cut into blocks of at most 64. The weights of a block, transposed, stay in the cache while all rows pass:
+//   gather   out[r, n] = bias[n] + sum over active k of x[r, k] W[n, k]      a block's sums stay in registers
+//   outer    dW[n, k]  = sum over rows r with active k of g[r, n] x[r, k]    a block of dW stays in the cache
+// Every block is written by one task alone, in the order of the rows: results do not depend on the number of threads.
+#include <cstdlib>
+#include <cstring>
+
+#include "events.h"
+#include "lanes.h"
+#include "norse_kernel.h"
+#include "parallel.h"
+
+namespace {
+
+int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// The events of a matrix: those of row r are at begin[r] .. begin[r + 1]. `value` is null where all are one.
+template <typename T>
+struct events {
+  const int32_t* begin;
+  const int32_t* index;
+  const T* value;
+};
+
+struct aligned_memory {
+  void* data = nullptr;
+  size_t size = 0;
+  ~aligned_memory() { free(data); }
+  void* of(size_t bytes) {
+    if (bytes > size) {
+      free(data);
+      data = nullptr;
+      size = posix_memalign(&data, 64, bytes) ? 0 : bytes;
+    }
+    return size ? data : nullptr;
+  }
+};
+
+// Each thread's memory for a block, kept: to get it anew from the system for every call costs more than a small call.
+aligned_memory& block_memory() {
+  static thread_local aligned_memory memory;
+  return memory;
+}
+
+// A block's weights W[first + n, k] as packed[k, n], n < width; neurons that don't exist are zero.
+template <typename T>
+void pack(const T* weight, int64_t inputs, int64_t first, int64_t neurons, int64_t width, T* packed) {
+  const int64_t real = smaller(width, neurons - first);
+  for (int64_t k0 = 0; k0 < inputs; k0 += 16) {
+    const int64_t k1 = smaller(k0 + 16, inputs);
+    for (int64_t n = 0; n < width; ++n)
+      for (int64_t k = k0; k < k1; ++k) packed[k * width + n] = n < real ? weight[(first + n) * inputs + k] : 0;
+  }
+}
+
+template <typename T>
+void unpack(const T* packed, int64_t inputs, int64_t first, int64_t neurons, int64_t width, T* weight) {
+  const int64_t real = smaller(width, neurons - first);
+  for (int64_t k0 = 0; k0 < inputs; k0 += 16) {
+    const int64_t k1 = smaller(k0 + 16, inputs);
+    for (int64_t n = 0; n < real; ++n)
+      for (int64_t k = k0; k < k1; ++k) weight[(first + n) * inputs + k] = packed[k * width + n];
+  }
+}
+
+// How the work is cut: into blocks of `width` neurons, and where these are few, into parts of the rows.
+struct tasks {
+  int64_t width, blocks, parts, rows;
+  int64_t count() const { return blocks * parts; }
+  int64_t first_row(int64_t part) const { return rows * part / parts; }
+};
+
+template <typename T>
+tasks cut(int64_t rows, int64_t inputs, int64_t neurons) {
+  const int64_t lane = lanes<T>::count, cache = 1 << 20;
+  int64_t width = 64;
+  while (width > lane && (width / 2 >= neurons || inputs * width * (int64_t)sizeof(T) > cache)) width /= 2;
+  const int64_t blocks = (neurons + width - 1) / width;
+  return {width, blocks, blocks >= 8 ? 1 : larger(1, smaller(8 / blocks, rows / 256)), rows};
+}
+
+template <typename T, int Vectors>
+void gather_block(const events<T>& x, int64_t row, int64_t end, const T* packed, const T* bias, T* out,
+                  int64_t neurons, int64_t real) {
+  typedef typename lanes<T>::type vector;
+  const int64_t width = Vectors * lanes<T>::count;
+  vector start[Vectors] = {};
+  if (bias) memcpy(start, bias, real * sizeof(T));
+  for (; row < end; ++row) {
+    vector sum[Vectors];
+    for (int j = 0; j < Vectors; ++j) sum[j] = start[j];
+    const int32_t last = x.begin[row + 1];
+    for (int32_t e = x.begin[row]; e < last; ++e) {
+      const vector* w = (const vector*)(packed + x.index[e] * width);
+      if (x.value) {
+        const T value = x.value[e];
+        for (int j = 0; j < Vectors; ++j) sum[j] += value * w[j];
+      } else {
+        for (int j = 0; j < Vectors; ++j) sum[j] += w[j];
+      }
+    }
+    T* to = out + row * neurons;
+    if (real == width)
+      for (int j = 0; j < Vectors; ++j) ((vector*)to)[j] = sum[j];
+    else
+      memcpy(to, sum, real * sizeof(T));
+  }
+}
+
+template <typename T, int Vectors>
+void outer_block(const events<T>& x, int64_t row, int64_t end, const T* grad, T* packed, int64_t neurons,
+                 int64_t real) {
+  typedef typename lanes<T>::type vector;
+  const int64_t width = Vectors * lanes<T>::count;
+  vector g[Vectors] = {};
+  for (; row < end; ++row) {
+    const int32_t last = x.begin[row + 1];
+    if (x.begin[row] == last) continue;
+    memcpy(g, grad + row * neurons, real * sizeof(T));
+    for (int32_t e = x.begin[row]; e < last; ++e) {
+      vector* w = (vector*)(packed + x.index[e] * width);
+      if (x.value) {
+        const T value = x.value[e];
+        for (int j = 0; j < Vectors; ++j) w[j] += value * g[j];
+      } else {
+        for (int j = 0; j < Vectors; ++j) w[j] += g[j];
+      }
+    }
+  }
+}
+
+// Calls `function<T, Vectors>` for the width of a block.
+#define NORSE_OF_WIDTH(function, width, ...)                       \
+  switch ((width) / lanes<T>::count) {                             \
+    case 1: function<T, 1>(__VA_ARGS__); break;                    \
+    case 2: function<T, 2>(__VA_ARGS__); break;                    \
+    case 4: function<T, 4>(__VA_ARGS__); break;                    \
+    case 8: function<T, 8>(__VA_ARGS__); break;                    \
+    case 16: function<T, 16>(__VA_ARGS__); break;                  \
+    default: function<T, 32>(__VA_ARGS__); break;                  \
+  }
+
+template <typename T>
+int gather(const events<T>& x, const T* weight, const T* bias, T* out, int64_t rows, int64_t inputs, int64_t neurons,
+           int64_t threads, gomp_parallel gomp) {
+  const tasks work = cut<T>(rows, inputs, neurons);
+  std::atomic<bool> failed{false};
+  for_each_task(work.count(), threads, gomp, [&](int64_t task) {
+    const int64_t first = task / work.parts * work.width, part = task % work.parts;
+    const int64_t real = smaller(work.width, neurons - first);
+    T* packed = (T*)block_memory().of(inputs * work.width * sizeof(T));
+    if (!packed) {
+      failed = true;
+      return;
+    }
+    pack(weight, inputs, first, neurons, work.width, packed);
+    NORSE_OF_WIDTH(gather_block, work.width, x, work.first_row(part), work.first_row(part + 1), packed,
+                   bias ? bias + first : nullptr, out + first, neurons, real)
+  });
+  return failed ? 3 : 0;
+}
+
+template <typename T>
+int outer(const events<T>& x, const T* grad, T* weight, int64_t rows, int64_t inputs, int64_t neurons,
+          int64_t threads, gomp_parallel gomp) {
+  const tasks work = cut<T>(rows, inputs, neurons);
+  const int64_t block = inputs * work.width;
+  aligned_memory parts;  // where rows are cut: a sum each, added up in the order of the parts
+  T* sums = work.parts == 1 ? nullptr : (T*)parts.of(work.count() * block * sizeof(T));
+  if (work.parts > 1 && !sums) return 3;
+  std::atomic<bool> failed{false};
+  for_each_task(work.count(), threads, gomp, [&](int64_t task) {
+    const int64_t first = task / work.parts * work.width, part = task % work.parts;
+    const int64_t real = smaller(work.width, neurons - first);
+    T* packed = sums ? sums + task * block : (T*)block_memory().of(block * sizeof(T));
+    if (!packed) {
+      failed = true;
+      return;
+    }
+    memset(packed, 0, block * sizeof(T));
+    NORSE_OF_WIDTH(outer_block, work.width, x, work.first_row(part), work.first_row(part + 1), grad + first, packed,
+                   neurons, real)
+    if (!sums) unpack(packed, inputs, first, neurons, work.width, weight);
+  });
+  if (sums)
+    for_each_task(work.blocks, threads, gomp, [&](int64_t number) {
+      T* sum = sums + number * work.parts * block;
+      for (int64_t part = 1; part < work.parts; ++part)
+        for (int64_t k = 0; k < block; ++k) sum[k] += sum[part * block + k];
+      unpack(sum, inputs, number * work.width, neurons, work.width, weight);
+    });
+  return failed ? 3 : 0;
+}
+
+// The bits of what is active in each row, and begin[r + 1] = events up to row r. Returns the number of events, or -1 if
+// they are more than `most`.
+template <typename T>
+int64_t find(const T* x, int64_t rows, int64_t inputs, int64_t most, uint64_t* bits, int32_t* begin, int32_t* analog,
+             int64_t threads, gomp_parallel gomp) {
+  const int64_t words = (inputs + 63) / 64, tasks = smaller(rows, 64);
+  std::atomic<bool> others{false};
+  for_each_task(tasks, threads, gomp, [&](int64_t task) {
+    bool other = false;
+    for (int64_t row = rows * task / tasks; row < rows * (task + 1) / tasks; ++row) {
+      int32_t count = 0;
+      for (int64_t word = 0; word < words; ++word) {
+        const int64_t k = word * 64;
+        const uint64_t found = active_bits<T>(x + row * inputs + k, (int)smaller(64, inputs - k), other);
+        bits[row * words + word] = found;
+        count += __builtin_popcountll(found);
+      }
+      begin[row + 1] = count;
+    }
+    if (other) others = true;
+  });
+  int64_t sum = begin[0] = 0;
+  for (int64_t row = 0; row < rows; ++row) {
+    sum += begin[row + 1];
+    if (sum > most) return -1;
+    begin[row + 1] = (int32_t)sum;
+  }
+  *analog = others;
+  return sum;
+}
+
+template <typename T>
+void list(const T* x, int64_t rows, int64_t inputs, const uint64_t* bits, const int32_t* begin, int32_t* index,
+          T* value, int64_t threads, gomp_parallel gomp) {
+  const int64_t words = (inputs + 63) / 64, tasks = smaller(rows, 64);
+  for_each_task(tasks, threads, gomp, [&](int64_t task) {
+    for (int64_t row = rows * task / tasks; row < rows * (task + 1) / tasks; ++row) {
+      int64_t place = begin[row];
+      for (int64_t word = 0; word < words; ++word)
+        for (uint64_t left = bits[row * words + word]; left; left &= left - 1, ++place) {
+          const int64_t k = word * 64 + __builtin_ctzll(left);
+          index[place] = (int32_t)k;
+          if (value) value[place] = x[row * inputs + k];
+        }
+    }
+  });
+}
+
+}  // namespace
+
+#define NORSE_SYNAPSES(T, suffix)                                                                                     \
+  extern "C" int64_t norse_find_##suffix(const T* x, int64_t rows, int64_t inputs, int64_t most, uint64_t* bits,      \
+                                         int32_t* begin, int32_t* analog, int64_t threads, gomp_parallel gomp) {      \
+    return find<T>(x, rows, inputs, most, bits, begin, analog, threads, gomp);                                        \
+  }                                                                                                                   \
+  extern "C" void norse_list_##suffix(const T* x, int64_t rows, int64_t inputs, const uint64_t* bits,                 \
+                                      const int32_t* begin, int32_t* index, T* value, int64_t threads,                \
+                                      gomp_parallel gomp) {                                                           \
+    list<T>(x, rows, inputs, bits, begin, index, value, threads, gomp);                                               \
+  }                                                                                                                   \
+  extern "C" int norse_gather_##suffix(const int32_t* begin, const int32_t* index, const T* value, const T* weight,   \
+                                       const T* bias, T* out, int64_t rows, int64_t inputs, int64_t neurons,          \
+                                       int64_t threads, gomp_parallel gomp) {                                         \
+    return gather<T>({begin, index, value}, weight, bias, out, rows, inputs, neurons, threads, gomp);                 \
+  }                                                                                                                   \
+  extern "C" int norse_outer_##suffix(const int32_t* begin, const int32_t* index, const T* value, const T* grad,      \
+                                      T* weight, int64_t rows, int64_t inputs, int64_t neurons, int64_t threads,      \
+                                      gomp_parallel gomp) {                                                           \
+    return outer<T>({begin, index, value}, grad, weight, rows, inputs, neurons, threads, gomp);                       \
+  }
+
+NORSE_SYNAPSES(float, float32)
+NORSE_SYNAPSES(double, float64)

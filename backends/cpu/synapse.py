@@ -1,0 +1,109 @@
+"""Event-driven linear layers: of rows that are mostly zero, only what is not is multiplied, forward and backward.
+
+Which way is faster is decided at every call by the density that is found, with the costs of this machine.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from norse.backends.cpu.costs import costs
+from norse.backends.cpu.events import KINDS, Events, find_events, gather, outer
+from norse.backends.operators import is_traced, refuse_a_graph
+from norse.compiler.backend import BackendUnavailable
+from norse.compiler.synapses import counting
+
+Sparse = bool | Literal["auto"]
+
+_WORTH_A_LOOK = 1 << 18  # multiplications; of fewer, torch is done before we have looked for zeros
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """`torch.nn.functional.linear`, event-driven: always, or ("auto") where the density that is found makes it cheaper.
+
+    Sums are then over what is active alone, in its order, so they may differ from torch's by rounding.
+    """
+
+    sparse: Literal[True, "auto"]
+
+    def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        try:
+            made = _event_driven(x, weight, bias, self.sparse) if _fits(x, weight, bias) else None
+        except BackendUnavailable:  # of which the loops have warned
+            made = None
+        return functional.linear(x, weight, bias) if made is None else made
+
+
+def _event_driven(x: Tensor, weight: Tensor, bias: Tensor | None, sparse: Sparse) -> Tensor | None:
+    """None where torch's own is cheaper."""
+    inputs, neurons = x.shape[-1], weight.shape[0]
+    if sparse == "auto" and x.numel() * neurons < _WORTH_A_LOOK:
+        return None
+    rows = x.detach().reshape(-1, inputs).contiguous()
+    learns = torch.is_grad_enabled() and weight.requires_grad
+    most = rows.numel() if sparse is True else costs().most_events(len(rows), inputs, neurons, learns=learns)
+    events = find_events(rows, most)
+    if events is None:
+        return None
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):
+        return _Linear.apply(x, weight, bias, events)  # type: ignore[no-any-return, no-untyped-call]
+    return gather(events, weight, bias).reshape(*x.shape[:-1], neurons)
+
+
+def weight_gradient(gradient: Tensor, activity: Tensor) -> Tensor:
+    """dW[n, k] = Σ over rows r of gradient[r, n] activity[r, k], of what is active alone where that is cheaper."""
+    rows, neurons = gradient.shape
+    inputs = activity.shape[1]
+    if gradient.dtype in KINDS and activity.dtype == gradient.dtype and activity.numel() * neurons >= _WORTH_A_LOOK:
+        events = find_events(
+            activity.contiguous(), costs().most_events(rows, inputs, neurons, forward=False, learns=True)
+        )
+        if events is not None:
+            return outer(events, gradient)
+    return gradient.t() @ activity
+
+
+def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    tensors = (x, weight) if bias is None else (x, weight, bias)
+    return (
+        not is_traced(tensors)
+        and not counting()
+        and not torch.is_autocast_enabled("cpu")
+        and all(type(t) in _PLAIN and t.device.type == "cpu" and t.layout == torch.strided for t in tensors)
+        and x.dtype in KINDS
+        and all(t.dtype == x.dtype for t in tensors)
+        and x.ndim >= 2
+        and weight.ndim == 2
+        and x.numel() > 0
+        and weight.numel() > 0
+        and (bias is None or bias.shape == weight.shape[:1])
+        and x.shape[-1] == weight.shape[1]
+    )
+
+
+class _Linear(torch.autograd.Function):
+    """Keeps the events, not the input."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, events: Events) -> Tensor:
+        ctx.save_for_backward(weight, events.begin, events.index, events.value)
+        ctx.inputs = events.inputs
+        return gather(events, weight, bias).reshape(*x.shape[:-1], weight.shape[0])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:  # type: ignore[override]
+        refuse_a_graph()
+        weight, begin, index, value = ctx.saved_tensors
+        of_x, of_weight, of_bias, _ = ctx.needs_input_grad
+        rows = grad.reshape(-1, grad.shape[-1])
+        return (
+            grad @ weight if of_x else None,
+            outer(Events(begin, index, value, ctx.inputs), rows) if of_weight else None,
+            rows.sum(0) if of_bias else None,
+            None,
+        )
