@@ -2,7 +2,7 @@
 
 import functools
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -26,6 +26,7 @@ from norse.compiler.profile import Profile
 from norse.compiler.schedule import Options, make_schedule
 from norse.compiler.steps.loop import warn_once
 from norse.compiler.steps.stepped import Runs
+from norse.compiler.stream import Stream
 from norse.compiler.trace.model import Trace, trace_model
 
 _MOST_VARIANTS = 8
@@ -59,6 +60,11 @@ class Variant:
         values: dict[str, Any] = dict(zip(self.trace.graph.inputs, leaves, strict=True))
         for step in in_ranges(self.steps, model):
             step.run(values)
+        return self.results(values)
+
+    def results(self, values: Mapping[str, Any]) -> Any:
+        """What the call returns, of all values."""
+        assert self.trace is not None
         assert self.ticks is not None
         results = dict(zip(self.trace.graph.outputs, (values[name] for name in self.ticks.outputs), strict=True))
         return pytree.tree_map(
@@ -295,6 +301,35 @@ class CompiledModule(nn.Module):
             [('0', 'Linear', 9600), ('1', 'LIF loop', None)]
         """
         return profile(self.run, self._called, self.model, args, kwargs, backward, repeats)
+
+    def stream(self, state: Any = None, *, over_time: bool | None = None) -> Stream:
+        """The model for one tick at a time: keeps the state inside, takes tensors or arrays, computes no gradients.
+
+        After a first tick, what the model's kernels and linear layers do at a tick is replayed without Python, as long
+        as nothing else depends on the input; else every tick is a call. Parameters changed in place by torch (by an
+        optimizer, by `load_state_dict`) are seen; behind its back (`.data`), only at the next `stream()`.
+
+        Args:
+            state: to start from, as the model returns it; None starts anew.
+            over_time: whether the model takes `[T, B, N]`, so that a tick is passed as one of them. None: it does if it
+                has layers over time or a `Lift`.
+
+        Returns:
+            A function of a tick `[B, N]` that gives the model's output at that tick, with the attribute `state`.
+
+        Example:
+            >>> import torch, norse, norse.torch as snn
+            >>> compiled = norse.compile(snn.SequentialState(torch.nn.Linear(3, 4), snn.LIF()))
+            >>> tick = compiled.stream()
+            >>> [tick(torch.full((1, 3), 9.0)).shape for _ in range(3)]
+            [torch.Size([1, 4]), torch.Size([1, 4]), torch.Size([1, 4])]
+        """
+        return Stream(self, self.__dict__["_options"].record, over_time, state)
+
+    @property
+    def variant(self) -> Variant:
+        """What the last call ran."""
+        return self._called()
 
     def _called(self) -> Variant:
         if self.__dict__["_last"] is None and SWITCH.get():

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from norse.backends import nir_export
 from norse.backends.cpu import CpuBackend
+from norse.backends.cpu.replay import record
 from norse.backends.cpu.synapse import Linear, Sparse
 from norse.backends.cuda import CudaBackend
 from norse.compiler.backend import Backend
@@ -44,7 +45,7 @@ def compile(
     compiled model, and `explain()` says what and why.
 
     Given equal input currents, steps made of + - * /, comparisons, where, min, max, relu and abs give eager's very
-    bits. sqrt, exp and their kin differ in the last bits, and recurrent weights are summed over active neurons alone,
+    bits. sqrt, exp and their kin differ in the last bits, and linear layers may sum over what is active alone,
     so currents, and spikes that stand on the threshold, may differ by rounding; `exact=True` rules that out.
 
     Args:
@@ -56,6 +57,8 @@ def compile(
             another order all the same.
         fullgraph: raise a CompileError instead of running a part of the model eagerly.
         fast_math: let the compiler contract and reassociate arithmetic; results may then differ in the last bits.
+        sparse: whether linear layers on the CPU run event-driven, over what is not zero alone: True and False always
+            and never, "auto" where the density that is found at a call makes it cheaper on this machine.
 
     Returns:
         A module with the model's call signature, state structure, `state_dict` and parameter objects, and with
@@ -63,7 +66,7 @@ def compile(
 
     Raises:
         TypeError: if model is no module.
-        ValueError: if the backend is none of those above; at a call, if a layer can't take its input.
+        ValueError: if the backend or sparse is none of those above; at a call, if a layer can't take its input.
         CompileError: at a call with fullgraph=True, if a part of the model would run eagerly.
 
     Example:
@@ -83,9 +86,12 @@ recurrent synapse
         raise TypeError(f"norse.compile: argument model: expects a torch.nn.Module, got {type(model).__name__}")
     if backend not in _BACKENDS:
         raise ValueError(f"norse.compile: argument backend: expects one of {', '.join(_BACKENDS)}, got {backend!r}")
+    if sparse not in (True, False, "auto"):
+        raise ValueError(f"norse.compile: argument sparse: expects True, False or 'auto', got {sparse!r}")
     backends = tuple(kind() for kind in _BACKENDS[backend])
     linear = Linear(sparse) if sparse and backends and not exact else functional.linear
-    return CompiledModule(model, Options(backends, exact, fast_math, linear), fullgraph)
+    native = any(isinstance(kind, CpuBackend) for kind in backends) and not exact
+    return CompiledModule(model, Options(backends, exact, fast_math, linear, *(record,) * native), fullgraph)
 
 
 def to_nir(

@@ -17,17 +17,19 @@ _BLOCK = 64  # neurons that an event adds to at a time
 
 @dataclass(frozen=True)
 class Costs:
-    """In nanoseconds: of an event for a block of neurons in `gather` and in `outer`, and of a dense multiplication."""
+    """In nanoseconds: of an event for a block of neurons in `gather` and in `outer`, of bringing a weight into the order
+    that they need or back, and of a dense multiplication."""
 
     gather: float
     outer: float
+    weight: float
     dense: float
 
     def most_events(self, rows: int, inputs: int, neurons: int, *, forward: bool = True, learns: bool = False) -> int:
         """The number of events from which on dense products are cheaper. `learns`: the weight gets a gradient."""
-        blocks = -(-neurons // _BLOCK)
-        each = blocks * (self.gather * forward + self.outer * learns)
-        return int(rows * inputs * neurons * self.dense * (forward + learns) / each)
+        each = -(-neurons // _BLOCK) * (self.gather * forward + self.outer * learns)
+        saved = inputs * neurons * (rows * self.dense - self.weight) * (forward + learns)
+        return int(saved / each)
 
 
 @cache
@@ -47,6 +49,8 @@ def _measured() -> Costs:
     weight, grad = torch.randn(neurons, inputs, generator=generator), torch.randn(rows, neurons, generator=generator)
     events = find_events(x, rows * inputs)
     assert events is not None
+    row = find_events(x[:1], inputs)
+    assert row is not None
     blocks = events.index.numel() * neurons / _BLOCK
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -54,6 +58,7 @@ def _measured() -> Costs:
         return Costs(
             _nanoseconds(lambda: gather(events, weight, None)) / blocks,
             _nanoseconds(lambda: outer(events, grad)) / blocks,
+            _nanoseconds(lambda: gather(row, weight, None)) / (inputs * neurons),
             _nanoseconds(lambda: x @ weight.t()) / (rows * inputs * neurons),
         )
     finally:

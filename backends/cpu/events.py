@@ -35,6 +35,8 @@ class Events:
 
 def find_events(rows: Tensor, most: int) -> Events | None:
     """The events of a matrix [rows, inputs]; None if they are more than `most`."""
+    if most < 0:
+        return None
     count, inputs = rows.shape
     library, kind, threads = _library(), KINDS[rows.dtype], threads_for(rows.numel())
     bits = torch.empty(count * -(-inputs // 64), dtype=torch.int64)

@@ -1,9 +1,12 @@
 """Runs kernels on tensors: fills in the call structure, allocates what comes out, and lets the driver run the tiles."""
 
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -19,7 +22,7 @@ _NEURONS = 1024  # a tile's neurons: a handful of rows of float stay in L1
 
 
 @cache
-def _driver() -> ctypes.CDLL:
+def driver() -> ctypes.CDLL:
     library = load((Path(__file__).parent / "runtime" / "driver.cpp").read_text())
     library.norse_run.restype = ctypes.c_int
     library.norse_run.argtypes = (
@@ -31,7 +34,45 @@ def _driver() -> ctypes.CDLL:
         ctypes.c_int32,
         ctypes.c_void_p,
     )
+    library.norse_replay.restype = None
+    library.norse_replay.argtypes = (ctypes.c_void_p, ctypes.c_int64)
     return library
+
+
+class Action(ctypes.Structure):
+    """`norse_action` of runtime/driver.cpp."""
+
+    _fields_ = (
+        ("kind", ctypes.c_int32),
+        ("element_size", ctypes.c_int32),
+        ("function", ctypes.c_void_p),
+        ("call", ctypes.c_void_p),
+        ("x", ctypes.c_void_p),
+        ("matrix", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("to", ctypes.c_void_p),
+        ("samples", ctypes.c_int64),
+        ("inputs", ctypes.c_int64),
+        ("outputs", ctypes.c_int64),
+        ("index", ctypes.c_void_p),
+    )
+
+
+class KernelRecorder(Protocol):
+    def kernel(self, function: ctypes.c_void_p, call: Call, scratch_bytes: int, *kept: Any) -> None: ...
+
+
+_RECORDER: ContextVar[KernelRecorder | None] = ContextVar("recorder", default=None)
+
+
+@contextmanager
+def recording(recorder: KernelRecorder) -> Iterator[None]:
+    """Inside, kernels are handed to the recorder instead of being run."""
+    token = _RECORDER.set(recorder)
+    try:
+        yield
+    finally:
+        _RECORDER.reset(token)
 
 
 class Executable:
@@ -44,7 +85,7 @@ class Executable:
         graph = kernel.graph
         self._registers = tuple(register.value for register in graph.registers)
         self._inputs = tuple((name, kernel.kinds[name], kernel.dtype(name)) for name in graph.inputs)
-        _driver()
+        driver()
 
     def run(
         self,
@@ -75,7 +116,12 @@ class Executable:
         begin, end = ticks or (0, t)
         call = Call(VERSION, len(buffers), ctypes.addressof(buffers), begin, end, 0, b, 0, n, None)
         threads = threads_for((end - begin) * b * n)
-        status = _driver().norse_run(
+        recorder = _RECORDER.get()
+        if recorder is not None:
+            size = self._scratch_rows * b * ((n * 8 + 63) // 64 * 64)
+            recorder.kernel(self._function, call, size, buffers, tensors_in_order)
+            return outputs, final
+        status = driver().norse_run(
             self._function,
             ctypes.addressof(call),
             min(_SAMPLES, -(-b // threads)) if self.kernel.mixes_neurons else 1,

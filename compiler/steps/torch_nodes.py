@@ -38,12 +38,22 @@ class TorchStep:
         self._final_of, self._fixed = final_of, fixed
 
     def run(self, values: Values) -> None:
+        held: dict[tuple[str, str], list[Any]] = {}
         for node in self.nodes:
-            self._run(node, values)
+            self.run_node(node, values, held)
 
-    def _run(self, node: Node, values: Values) -> None:
+    def _parameter(self, node: Node, held: dict[tuple[str, str], list[Any]]) -> Any:
+        """The live tensor; a module is asked once for all those that it holds in one tuple."""
+        path, name, leaf = node.attrs["_path"], node.attrs["_name"], node.attrs["_leaf"]
+        if leaf is None:
+            return getattr(self._modules[path], name)
+        if (path, name) not in held:
+            held[path, name] = pytree.tree_leaves(getattr(self._modules[path], name))
+        return held[path, name][leaf]
+
+    def run_node(self, node: Node, values: Values, held: dict[tuple[str, str], list[Any]] | None = None) -> None:
         if node.op == "parameter":
-            values[node.output] = parameter(self._modules[node.attrs["_path"]], node)
+            values[node.output] = self._parameter(node, {} if held is None else held)
         elif node.op == "initial_state":
             values.update(zip(node.outputs, self._initial_state(node, values), strict=True))
         elif node.op == "eager":
@@ -56,10 +66,18 @@ class TorchStep:
             values[node.output] = self._layer(node, values)
         elif node.attrs.get("_over_time"):
             values[node.output] = self._lifted(node, values)
-        elif node.op == "linear" and node.tick:  # a neuron's, of the input of all ticks
-            values[node.output] = self._linear(*(value_of(operand, values) for operand in node.inputs))
+        elif node.op == "linear" and node.tick:
+            values[node.output] = self._linear(*self.operands_of_linear(node, values))
         else:
             run_node(node, values)
+
+    def operands_of_linear(self, node: Node, values: Values) -> tuple[Tensor, Tensor, Tensor | None] | None:
+        """Input, weight and bias of a linear layer, or of a neuron's linear synapse; None of other nodes."""
+        if node.op == "linear" and node.tick:
+            x, weight, *bias = (value_of(operand, values) for operand in node.inputs)
+            return x, weight, bias[0] if bias else None
+        layer = self._modules.get(node.attrs["_path"]) if "_row" in node.attrs else None
+        return (value_of(node.inputs[0], values), layer.weight, layer.bias) if type(layer) is nn.Linear else None
 
     def _initial_state(self, node: Node, values: Values) -> list[Any]:
         module: Any = self._modules[node.attrs["_path"]]
@@ -145,10 +163,3 @@ def _tick_by_tick(function: Callable[..., Tensor], *sequences: Tensor) -> Tensor
             tick = function(*(x.new_zeros(x.shape[1:]) for x in sequences))
         return tick.new_empty((0, *tick.shape))
     return stack([function(*ticks) for ticks in zip(*(unbind(x) for x in sequences), strict=True)])
-
-
-def parameter(module: nn.Module, node: Node) -> Any:
-    """The live tensor that a `parameter` node stands for."""
-    held = getattr(module, node.attrs["_name"])
-    leaf = node.attrs["_leaf"]
-    return held if leaf is None else pytree.tree_leaves(held)[leaf]
