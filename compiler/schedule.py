@@ -16,7 +16,7 @@ from norse.compiler.passes.fuse_loops import LOOP, fuse_loops
 from norse.compiler.steps.loop import LoopStep, Tick, make_tick
 from norse.compiler.steps.stepped import Runs, SteppedStep, SynapseTick
 from norse.compiler.steps.torch_nodes import Linear, TorchStep
-from norse.compiler.stream import Record
+from norse.compiler.stream import Record, no_replay
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Options:
     exact: bool = False
     fast_math: bool = False
     linear: Linear = functional.linear  # what linear layers over all ticks call
-    record: Record = lambda model, x, state: None  # what makes a stream's replay
+    record: Record = no_replay  # what makes a stream's replay
 
 
 def make_schedule(graph: Graph, modules: Mapping[str, nn.Module], options: Options) -> list[Runs]:

@@ -30,6 +30,10 @@ class Replay(Protocol):
 Record = Callable[[Any, Tensor, Any], Replay | None]
 
 
+def no_replay(compiled: Any, x: Tensor, state: Any) -> None:
+    """Every tick is a call."""
+
+
 class Stream:
     """Calls a compiled model one tick at a time. Made by `CompiledModule.stream`."""
 

@@ -14,6 +14,7 @@ from norse.backends.cuda import CudaBackend
 from norse.compiler.backend import Backend
 from norse.compiler.module import CompiledModule
 from norse.compiler.schedule import Options
+from norse.compiler.stream import no_replay
 
 if TYPE_CHECKING:
     import nir
@@ -91,7 +92,9 @@ recurrent synapse
     backends = tuple(kind() for kind in _BACKENDS[backend])
     linear = Linear(sparse) if sparse and backends and not exact else functional.linear
     native = any(isinstance(kind, CpuBackend) for kind in backends) and not exact
-    return CompiledModule(model, Options(backends, exact, fast_math, linear, *(record,) * native), fullgraph)
+    return CompiledModule(
+        model, Options(backends, exact, fast_math, linear, record if native else no_replay), fullgraph
+    )
 
 
 def to_nir(

@@ -161,7 +161,7 @@ def _call(variant: Variant, x: Tensor, state: Any, recorder: Recorder) -> tuple[
                     values[node.output] = recorder.linear(*linear)
                 moving.update(node.outputs)
         else:
-            raise NotReplayable(f"it runs tick by tick: {step.title}")
+            raise NotReplayable(f"it runs tick by tick: {type(step).__name__}")
     out, state = variant.results(values)
     return out, state
 

@@ -67,15 +67,14 @@ class TorchStep:
         elif node.attrs.get("_over_time"):
             values[node.output] = self._lifted(node, values)
         elif node.op == "linear" and node.tick:
-            values[node.output] = self._linear(*self.operands_of_linear(node, values))
+            values[node.output] = self._linear(*_operands(node, values))
         else:
             run_node(node, values)
 
     def operands_of_linear(self, node: Node, values: Values) -> tuple[Tensor, Tensor, Tensor | None] | None:
         """Input, weight and bias of a linear layer, or of a neuron's linear synapse; None of other nodes."""
         if node.op == "linear" and node.tick:
-            x, weight, *bias = (value_of(operand, values) for operand in node.inputs)
-            return x, weight, bias[0] if bias else None
+            return _operands(node, values)
         layer = self._modules.get(node.attrs["_path"]) if "_row" in node.attrs else None
         return (value_of(node.inputs[0], values), layer.weight, layer.bias) if type(layer) is nn.Linear else None
 
@@ -136,6 +135,12 @@ class TorchStep:
         ranks = {x.ndim - 1 for x in sequences.values()}
         row = None if self._exact or len(ranks) != 1 else row_of(node, varying, *ranks)
         return _tick_by_tick(tick, *sequences.values()) if row is None else _at_once(tick, row, *sequences.values())
+
+
+def _operands(node: Node, values: Values) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Of `linear(x, W)` or `linear(x, W, b)`."""
+    x, weight, *bias = (value_of(operand, values) for operand in node.inputs)
+    return x, weight, bias[0] if bias else None
 
 
 def _broadcasts_alike(sequences: Mapping[str, Any], fixed: Mapping[str, Any]) -> bool:
