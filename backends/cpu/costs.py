@@ -17,8 +17,8 @@ _BLOCK = 64  # neurons that an event adds to at a time
 
 @dataclass(frozen=True)
 class Costs:
-    """In nanoseconds: of an event for a block of neurons in `gather` and in `outer`, of bringing a weight into the order
-    that they need or back, and of a dense multiplication."""
+    """In nanoseconds: of an event for a block of neurons in `gather` and in `outer`, of bringing a weight into their
+    order, and of a dense multiplication."""
 
     gather: float
     outer: float

@@ -4,7 +4,7 @@ A call is recorded by running it on tensors of its own, whose memory the recorde
 """
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -88,7 +88,8 @@ class Replay:
         self._tensors = [*compiled.model.parameters(), *compiled.model.buffers()]
         self._versions = [tensor._version for tensor in self._tensors]
         count = len(self._recorder.actions)
-        self.run = partial(driver().norse_replay, (Action * count)(*self._recorder.actions), count)
+        actions = (Action * count)(*self._recorder.actions)
+        self.run: Callable[[], None] = partial(driver().norse_replay, actions, count)
 
     def current(self) -> bool:
         return [tensor._version for tensor in self._tensors] == self._versions
