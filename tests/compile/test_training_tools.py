@@ -149,9 +149,9 @@ class TestDistributedDataParallel:
         finally:
             torch.distributed.destroy_process_group()
 
-    @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system can't fork")
-    def test_averages_the_gradients_of_two_processes(self, tmp_path: Path) -> None:
-        multiprocessing.start_processes(_trains_on_its_half, (str(tmp_path),), nprocs=2, start_method="fork")
+    def test_averages_the_gradients_of_two_processes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where the processes find this module
+        multiprocessing.start_processes(_trains_on_its_half, (str(tmp_path),), nprocs=2, start_method="spawn")
         first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
         eager = network()
         for half in X.chunk(2, 1):
