@@ -41,6 +41,15 @@ def _orders_features(rank: int, *dims: Any) -> bool:
     return bool(order) and all(isinstance(d, int) for d in order) and order[0] == 0
 
 
+def _dimension_at(place: int) -> Callable[..., bool]:
+    """Along a dimension that is named, as this argument or by keyword, and is not the batch's."""
+
+    def per_sample(rank: int, *arguments: Any, dim: Any = None, **options: Any) -> bool:
+        return _along_features(rank, arguments[place] if len(arguments) > place else dim)
+
+    return per_sample
+
+
 def _without_draws(rank: int, p: float = 0.5, training: bool = True, inplace: bool = False) -> bool:
     return not training and not inplace
 
@@ -104,6 +113,8 @@ CALLS: Mapping[Any, Call] = {
     **_each(torch.transpose, "transpose", torch.swapaxes, "swapaxes", per_sample=_between_features),
     **_each(torch.permute, "permute", per_sample=_orders_features),
     **_each(torch.cat, torch.concat, torch.concatenate, per_sample=_along_features),
+    **_each(torch.chunk, "chunk", torch.split, "split", torch.topk, "topk", per_sample=_dimension_at(1)),
+    **_each(torch.max, "max", torch.min, "min", torch.sort, "sort", per_sample=_dimension_at(0)),
     functional.pixel_shuffle: Call(None, keeps_leading=True),
     functional.pad: Call(None, _with_a_constant, keeps_leading=True),
     functional.interpolate: Call(None),

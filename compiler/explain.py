@@ -13,6 +13,7 @@ import norse.torch
 from norse.compiler.backend import Backend
 from norse.compiler.calls import row_of
 from norse.compiler.ir import Graph, Node
+from norse.compiler.lower import path_of
 from norse.compiler.ops import OPS
 from norse.compiler.passes.batch_time import BATCHED
 from norse.compiler.passes.feedback import STEPPED
@@ -69,13 +70,13 @@ class _Explained:
 
     def _neuron(self, node: Node) -> str:
         text = _region_note(node, self.ticks)
-        regions = {n.region for n in self.ticks.nodes if n.tick and n.module == node.attrs["_path"]}
+        regions = {n.region for n in self.ticks.nodes if n.tick and path_of(n.module) == node.attrs["_path"]}
         reasons = dict.fromkeys(loop.reason for loop in self.loops if loop.title in regions and loop.reason)
         if reasons:
             return f"torch, tick by tick: {'; '.join(reasons)}"
         if any(region.startswith(STEPPED) for region in regions):
             return f"{text}: {'exact=True' if self.exact else _FEEDBACK}"
-        fused = [n for n in self.ticks.nodes if n.module == node.attrs["_path"] and n.region.startswith(LOOP)]
+        fused = [n for n in self.ticks.nodes if path_of(n.module) == node.attrs["_path"] and n.region.startswith(LOOP)]
         synapses = sum(n.op in OPS and OPS[n.op].synapse for n in fused)
         text += f": {len(fused) - synapses} operations fused"
         return text + (", with its recurrent synapse" if synapses else "")
@@ -159,7 +160,7 @@ def generated_code(trace: Trace, steps: Sequence[Runs]) -> str:
 
 def modules_of(loop: LoopStep) -> list[str]:
     """The paths of the modules whose ticks a loop runs."""
-    return list(dict.fromkeys(node.module for node in loop.tick.graph.nodes))
+    return list(dict.fromkeys(path_of(node.module) for node in loop.tick.graph.nodes))
 
 
 def _named(path: str) -> str:
@@ -206,7 +207,7 @@ def _path(node: Node) -> str:
 def _region_note(node: Node, ticks: Graph) -> str:
     if "_row" in node.attrs:
         return "torch, all ticks at once" if node.attrs["_over_time"] or ticks.types[node.output].over_time else "torch"
-    regions = [n.region for n in ticks.nodes if n.tick and n.module == node.attrs["_path"]]
+    regions = [n.region for n in ticks.nodes if n.tick and path_of(n.module) == node.attrs["_path"]]
     if any(region.startswith(STEPPED) for region in regions):
         return "tick by tick: synapses by torch, the rest in native ticks"
     over_time = node.attrs["_over_time"]

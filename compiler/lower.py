@@ -1,5 +1,7 @@
 """From the network level to the tick level: every neuron becomes its traced step, every state field a register."""
 
+import re
+from collections import Counter
 from dataclasses import replace
 
 from norse.compiler.ir import Graph, Names, Node, Operand, Ref, Register, inline, substitute_inputs
@@ -12,12 +14,14 @@ def lower(network: Graph) -> Graph:
     known: dict[str, Operand] = {}  # network values that have another name, or none, on the tick level
     nodes: list[Node] = []
     registers: list[Register] = []
+    calls: Counter[str] = Counter()
     for node in network.nodes:
         node = substitute_inputs(node, known)
         if node.op in ("enter", "leave"):
             known[node.output] = node.inputs[0]
         elif "_step" in node.attrs:
-            body, made, values = _inlined(node, names)
+            calls[node.attrs["_path"]] += 1
+            body, made, values = _inlined(node, names, home(node.attrs["_path"], calls[node.attrs["_path"]]))
             nodes += body
             registers += made
             known.update(values)
@@ -31,11 +35,22 @@ def lower(network: Graph) -> Graph:
     registers += [Register(r.value, now(r.initial), now(r.next)) for r in network.registers]
     tick = replace(network, nodes=tuple(nodes), outputs=outputs, registers=tuple(registers))
     reads = {register.value for register in network.registers}
-    kept = {*network.inputs, *reads, *(name for node in tick.nodes for name in node.outputs if not node.tick)}
+    starts = {register.initial for register in registers}  # one may be what another call of the neuron made
+    kept = {*network.inputs, *reads, *starts, *(name for node in tick.nodes for name in node.outputs if not node.tick)}
     return tick.with_types({name: type_ for name, type_ in network.types.items() if name in kept})
 
 
-def _inlined(node: Node, names: Names) -> tuple[list[Node], list[Register], dict[str, Operand]]:
+def home(path: str, call: int) -> str:
+    """What the nodes of a neuron's call have for their module: each call has its own regions."""
+    return path if call == 1 else f"{path} (call {call})"
+
+
+def path_of(module: str) -> str:
+    """The path of the module that a node belongs to."""
+    return re.sub(r" \(call \d+\)$", "", module)
+
+
+def _inlined(node: Node, names: Names, module: str) -> tuple[list[Node], list[Register], dict[str, Operand]]:
     step, over_time = node.attrs["_step"], node.attrs["_over_time"]
     arguments: dict[str, Operand] = {}
     reads = []
@@ -51,16 +66,16 @@ def _inlined(node: Node, names: Names) -> tuple[list[Node], list[Register], dict
     for inner, outer in zip(step.graph.outputs, node.outputs, strict=True):
         if inner in made_by_step & moving:
             results.setdefault(inner, outer)
-    body, mapping = inline(step.graph, arguments, results, names, node.attrs["_path"])
+    body, mapping = inline(step.graph, arguments, results, names, module)
     values = {outer: mapping[inner] for inner, outer in zip(step.graph.outputs, node.outputs, strict=True)}
     fed: set[str] = set()
     for place, (inner, outer) in enumerate(zip(step.graph.outputs, node.outputs, strict=True)):
         if inner not in moving:
-            body.append(Node("paced", (outer,), (mapping[inner], node.inputs[0]), {}, node.attrs["_path"], tick=True))
+            body.append(Node("paced", (outer,), (mapping[inner], node.inputs[0]), {}, module, tick=True))
             values[outer] = Ref(outer)
         # What is handed on as it is, and a value that two registers keep, get a node of the tick like all else.
         elif over_time and (inner not in made_by_step or inner in fed):
-            body.append(Node("identity", (outer,), (mapping[inner],), {}, node.attrs["_path"], tick=True))
+            body.append(Node("identity", (outer,), (mapping[inner],), {}, module, tick=True))
             values[outer] = Ref(outer)
         fed.update((inner,) if place else ())
     registers = [Register(read, initial, _name(values[after])) for read, initial, after in reads]

@@ -11,6 +11,7 @@ from torch import nn
 
 from norse.compiler.explain import modules_of
 from norse.compiler.ir import Node
+from norse.compiler.lower import path_of
 from norse.compiler.steps.loop import LoopStep
 from norse.compiler.steps.stepped import Runs, SteppedStep
 from norse.compiler.steps.torch_nodes import TorchStep
@@ -52,7 +53,7 @@ def pieces(steps: Sequence[Runs], modules: Mapping[str, nn.Module]) -> list[Piec
             paths = modules_of(step)
             found.append(Piece(step, ", ".join(paths), f"{_kinds(paths, modules)} loop"))
         elif isinstance(step, SteppedStep):
-            path = step.title.partition(" ")[2]
+            path = path_of(step.title.partition(" ")[2])
             found.append(Piece(step, path, f"{_kinds([path], modules)} tick by tick"))
         else:
             found.append(Piece(step, "", type(step).__name__))
@@ -86,7 +87,8 @@ def _label(node: Node, modules: Mapping[str, nn.Module]) -> tuple[str, str]:
     if node.op in OF_THE_REST or node.region == "prologue":
         return _REST
     if node.tick:
-        return node.module, f"{_kinds([node.module], modules)} synapse"
+        path = path_of(node.module)
+        return path, f"{_kinds([path], modules)} synapse"
     path = node.attrs.get("_path", node.module)
     return path, str(node.attrs.get("_class") or node.attrs.get("target") or node.op)
 

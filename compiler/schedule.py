@@ -43,7 +43,7 @@ class _Scheduler:
             of_fixed = bool(node.uses) and self.fixed.issuperset(node.uses) and not node.tick
             if node.op == "parameter" or node.region == "prologue" or of_fixed:
                 self.fixed.update(node.outputs)
-        self.wanted = frozenset(graph.outputs)
+        self.wanted = frozenset({*graph.outputs, *(register.initial for register in graph.registers)})
         self.final_of = {register.next: f"final {register.value}" for register in graph.registers}
         self.readers = self._readers(graph.nodes)
         self.registers: dict[str, list[int]] = {}

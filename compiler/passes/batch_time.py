@@ -42,7 +42,37 @@ def _with_reads_over_time(graph: Graph) -> Graph:
                     nodes.append(Node("identity", (held,), (Ref(read),), {}, node.module, tick=True))
             node = substitute_inputs(node, known)
         nodes.append(node)
+    return _with_reads_behind_loops(graph.with_nodes(nodes).with_types(types))
+
+
+def _with_reads_behind_loops(graph: Graph) -> Graph:
+    """The same for a user's call that reads a register of a cycle without being part of it."""
+    made, names, types = graph.producers, Names(graph.names), dict(graph.types)
+    held: dict[str, Operand] = {}
+    before: dict[int, list[Node]] = {}
+    for register in graph.registers:
+        home = made.get(register.next)
+        if home is None or not any(register.value in n.uses and _runs_apart(n, home) for n in graph.nodes):
+            continue
+        stepped = home.region.startswith(STEPPED)
+        if not (stepped or home.tick):
+            continue
+        name = names.fresh(register.value)
+        types[name], held[register.value] = graph.types[register.value], Ref(name)
+        node = Node("identity", (name,), (Ref(register.value),), {}, home.module, True, home.region if stepped else "")
+        place = next(k for k, n in enumerate(graph.nodes) if (n.region, n.module) == (home.region, home.module))
+        before.setdefault(place, []).append(node)
+    nodes: list[Node] = []
+    for k, node in enumerate(graph.nodes):
+        nodes += before.get(k, [])
+        reads = {name: held[name] for name in node.uses if name in held}
+        apart = any(_runs_apart(node, made[r.next]) for r in graph.registers if r.value in reads)
+        nodes.append(substitute_inputs(node, reads) if apart else node)
     return graph.with_nodes(nodes).with_types(types)
+
+
+def _runs_apart(node: Node, home: Node) -> bool:
+    return not node.tick and node.region in (BATCHED, EAGER) and node.region != home.region
 
 
 def _region(node: Node, graph: Graph, cyclic: set[str], stepped: set[str]) -> str:

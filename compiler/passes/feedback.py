@@ -5,6 +5,7 @@ be one native loop, and runs tick by tick in a region `stepped`, its neurons' pa
 elementwise arithmetic alone (a trace that decays, a running maximum) is a native loop like a neuron's.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import networkx
@@ -19,8 +20,21 @@ STEPPED = "stepped"
 def cycles(graph: Graph) -> list[set[str]]:
     """The strongly connected components of the graph across ticks: the values of each cycle through registers."""
     edges = networkx.DiGraph(graph.to_networkx())
+    edges.add_edges_from(_kept_in_order(graph))
     components = networkx.strongly_connected_components(edges)
     return [c for c in components if len(c) > 1 or any(edges.has_edge(name, name) for name in c)]
+
+
+def _kept_in_order(graph: Graph) -> Iterator[tuple[str, str]]:
+    """Modules that run as they are may do more than they return: those of one loop take turns, as in eager."""
+    last: dict[str, str] = {}
+    for node in graph.nodes:
+        loop = node.attrs.get("_loop")
+        if loop is None:
+            continue
+        if loop in last:
+            yield from ((last[loop], node.outputs[0]), (node.outputs[0], last[loop]))
+        last[loop] = node.outputs[0]
 
 
 def step_feedback(graph: Graph) -> Graph:
@@ -81,11 +95,14 @@ def _together(graph: Graph, nodes: list[Node], homes: set[str]) -> list[Node]:
     for k in range(len(nodes)):
         first.setdefault(group[k], k)
     initial = {register.value: register.initial for register in graph.registers}
+    fed_by = {register.value: register.next for register in graph.registers}
     edges = networkx.DiGraph()
     edges.add_nodes_from(first)
     for k, node in enumerate(nodes):
         reads = (initial.get(use, use) for use in node.uses)
         edges.add_edges_from((made[name], group[k]) for name in reads if name in made and made[name] != group[k])
+        held = (made[fed_by[use]] for use in node.uses if use in fed_by and not node.tick)
+        edges.add_edges_from((home, group[k]) for home in held if isinstance(home, str) and home != group[k])
     try:
         order = {
             name: at for at, name in enumerate(networkx.lexicographical_topological_sort(edges, key=first.__getitem__))

@@ -17,7 +17,7 @@ def infer_types(graph: Graph) -> Graph:
     types = dict(graph.types)
     for register in graph.registers:
         types[register.value] = _over_time(types.get(register.value) or types[register.initial])
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS + len(graph.registers)):  # what a delay line holds comes out of it that much later
         infer_nodes(graph.nodes, types)
         moved = False
         for register in graph.registers:

@@ -159,6 +159,11 @@ def _relu(input: Operand, inplace: bool = False) -> tuple[Any, ...] | None:
     return None if inplace else ("relu", input)
 
 
+def _of_two(op: str) -> Callable[[Operand, Operand], tuple[Any, ...] | None]:
+    """Of two tensors; with a number, it is the dimension to reduce."""
+    return lambda input, other: (op, input, other) if isinstance(other, Ref) else None
+
+
 _SPECIAL: dict[Any, Callable[..., tuple[Any, ...] | None]] = {
     operator.pow: _pow,
     torch.pow: _pow,
@@ -192,8 +197,8 @@ _SPECIAL: dict[Any, Callable[..., tuple[Any, ...] | None]] = {
     **dict.fromkeys((torch.addcdiv, "addcdiv"), _addcdiv),
     **dict.fromkeys((torch.heaviside, "heaviside"), _heaviside),
     torch.nn.functional.relu: _relu,
-    torch.max: lambda input, other: ("maximum", input, other),
-    torch.min: lambda input, other: ("minimum", input, other),
+    torch.max: _of_two("maximum"),
+    torch.min: _of_two("minimum"),
 }
 
 _IN_STEPS: dict[Any, Callable[..., tuple[Any, ...] | None]] = {

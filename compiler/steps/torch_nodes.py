@@ -57,7 +57,8 @@ class TorchStep:
         elif node.op == "initial_state":
             values.update(zip(node.outputs, self._initial_state(node, values), strict=True))
         elif node.op == "eager":
-            values.update(zip(node.outputs, self._eager(node, values), strict=True))
+            call = self._eager_ticks if node.attrs.get("_over_time") else self._eager
+            values.update(zip(node.outputs, call(node, values), strict=True))
         elif node.op == "last":
             (name,) = node.uses
             final = self._final_of.get(name)
@@ -65,7 +66,8 @@ class TorchStep:
         elif "_row" in node.attrs:
             values[node.output] = self._layer(node, values)
         elif node.attrs.get("_over_time"):
-            values[node.output] = self._lifted(node, values)
+            made = self._lifted(node, values)
+            values.update(zip(node.outputs, made if len(node.outputs) > 1 else (made,), strict=True))
         elif node.op == "linear" and node.tick:
             values[node.output] = self._linear(*_operands(node, values))
         else:
@@ -106,6 +108,14 @@ class TorchStep:
             )
         return [flat[place] for place in tensors]
 
+    def _eager_ticks(self, node: Node, values: Values) -> list[Any]:
+        """A module in a user's loop: nothing is known of it, so every tick has a call of its own."""
+        sequences = {name: unbind(values[name]) for name in node.uses if name not in self._fixed}
+        fixed = {name: values[name] for name in node.uses if name in self._fixed}
+        ticks = ({**fixed, **dict(zip(sequences, now, strict=True))} for now in zip(*sequences.values(), strict=True))
+        made = [self._eager(node, tick) for tick in ticks]
+        return [stack(list(column)) for column in zip(*made, strict=True)]
+
     def _layer(self, node: Node, values: Values) -> Any:
         layer, row = self._modules[node.attrs["_path"]], node.attrs["_row"]
         x = value_of(node.inputs[0], values)
@@ -127,10 +137,10 @@ class TorchStep:
             run_node(node, values)
             return values[node.output]
 
-        def tick(*now: Tensor) -> Tensor:
+        def tick(*now: Tensor) -> Any:
             at_once: dict[str, Any] = {**fixed, **dict(zip(varying, now, strict=True))}
             run_node(node, at_once)
-            return at_once[node.output]  # type: ignore[no-any-return]
+            return tuple(at_once[name] for name in node.outputs) if len(node.outputs) > 1 else at_once[node.output]
 
         ranks = {x.ndim - 1 for x in sequences.values()}
         row = None if self._exact or len(ranks) != 1 else row_of(node, varying, *ranks)
@@ -149,7 +159,7 @@ def _broadcasts_alike(sequences: Mapping[str, Any], fixed: Mapping[str, Any]) ->
     return len(ranks) == 1 and max((x.ndim for x in fixed.values()), default=0) < min(ranks)
 
 
-def _at_once(function: Callable[..., Tensor], row: Layer | Call, *sequences: Tensor) -> Tensor:
+def _at_once(function: Callable[..., Any], row: Layer | Call, *sequences: Tensor) -> Any:
     """What acts on every sample alone, on those of all ticks: as they are, or with time folded into the batch."""
     first = sequences[0]
     if first.shape[0] == 0 or any(x.is_sparse for x in sequences):  # of sparse tensors torch knows matrices
@@ -159,12 +169,25 @@ def _at_once(function: Callable[..., Tensor], row: Layer | Call, *sequences: Ten
     if first.ndim < 3 or len({x.shape[:2] for x in sequences}) > 1:
         return _tick_by_tick(function, *sequences)
     folded = function(*(x.flatten(0, 1) for x in sequences))
-    return folded.reshape(*first.shape[:2], *folded.shape[1:])
+    return _each(folded, lambda x: x.reshape(*first.shape[:2], *x.shape[1:]))
 
 
-def _tick_by_tick(function: Callable[..., Tensor], *sequences: Tensor) -> Tensor:
+def _tick_by_tick(function: Callable[..., Any], *sequences: Tensor) -> Any:
     if sequences[0].shape[0] == 0:
         with torch.no_grad():
             tick = function(*(x.new_zeros(x.shape[1:]) for x in sequences))
-        return tick.new_empty((0, *tick.shape))
-    return stack([function(*ticks) for ticks in zip(*(unbind(x) for x in sequences), strict=True)])
+        return _each(tick, lambda x: x.new_empty((0, *x.shape)))
+    made = [function(*ticks) for ticks in zip(*(unbind(x) for x in sequences), strict=True)]
+    return tuple(map(stack, map(list, zip(*made, strict=True)))) if isinstance(made[0], tuple) else stack(made)
+
+
+def _each(made: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """Of a call with more than one result, for each of them."""
+    return tuple(map(function, made)) if isinstance(made, tuple) else function(made)
+
+
+def parameter(module: nn.Module, node: Node) -> Any:
+    """The live tensor that a `parameter` node stands for."""
+    held = getattr(module, node.attrs["_name"])
+    leaf = node.attrs["_leaf"]
+    return held if leaf is None else pytree.tree_leaves(held)[leaf]

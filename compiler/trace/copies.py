@@ -1,13 +1,15 @@
 """The nodes of a loop's ticks, one by one: what copies of one have in common, and what new ones call."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from norse.compiler.errors import Unsupported
-from norse.compiler.ir import Node, Operand, refs
+from norse.compiler.ir import Node, Operand, Ref, Type, refs
 from norse.compiler.ops import OPS
+from norse.compiler.trace.unchanged import Made
 
 # Layers and operations whose result is never a view of what they read, so that it may be changed in place.
 MAKES_NEW = frozenset(
@@ -37,6 +39,35 @@ def settings(node: Node) -> tuple[Any, ...]:
     return attrs.get("_target"), tuple(attrs.get("_kwargs", ())), attrs.get("_path"), id(attrs.get("_step"))
 
 
+def symbol(node: Node, types: Mapping[str, Type]) -> Any:
+    """Equal for nodes that may be one node of a tick: all but which values they read, and at which number."""
+    if node.op in _NOT_IN_TICKS or node.attrs.get("_over_time"):
+        return node.outputs
+    attrs = node.attrs
+    made = tuple((types[name].dtype, types[name].axes) if name in types else None for name in node.outputs)
+    called = (repr(attrs["_leaves"]), attrs["_places"], str(attrs["_structure"])) if node.op == "eager" else ()
+    indexed = attrs.get("_target") is operator.getitem
+    return node.op, node.module, settings(node), made, called, _form(node.inputs, indexed)
+
+
+# What has time already: a layer over time, a lifted module.
+_NOT_IN_TICKS = ("last", "enter", "leave")
+
+
+def _form(operand: Operand, indexed: bool) -> Any:
+    if isinstance(operand, tuple):
+        return tuple(_form(part, indexed) for part in operand)
+    if isinstance(operand, Ref) or (indexed and type(operand) is int):
+        return "%" if isinstance(operand, Ref) else "#"
+    return type(operand), repr(operand)
+
+
+def state_places(node: Node) -> frozenset[int]:
+    """Which operands of a neuron are its state."""
+    inputs = node.attrs["_step"].inputs if "_step" in node.attrs else ()
+    return frozenset(place for place, (argument, _) in enumerate(inputs) if argument == 1)
+
+
 def with_keywords(node: Node, inputs: tuple[Operand, ...]) -> dict[str, Any]:
     """The attributes of a node that gets other operands: those by keyword stand behind the others."""
     keys = tuple(node.attrs.get("_kwargs", ()))
@@ -63,9 +94,9 @@ def same(x: torch.Tensor) -> torch.Tensor:
     return x
 
 
-def delayed(initial: torch.Tensor, sequence: torch.Tensor) -> torch.Tensor:
-    """What a sequence was one tick ago."""
-    return torch.cat([initial.unsqueeze(0), sequence[:-1]])
+def delayed(sequence: torch.Tensor, *initial: torch.Tensor) -> torch.Tensor:
+    """What a sequence was some ticks ago, and before that these values."""
+    return torch.cat([torch.stack(initial), sequence[: len(sequence) - len(initial)]])
 
 
 def expand(x: torch.Tensor, length: int) -> torch.Tensor:
@@ -89,33 +120,25 @@ def is_function(node: Node) -> bool:
     row, target = node.attrs.get("_row"), node.attrs.get("_target")
     if row is not None:
         return not row.random
+    if isinstance(target, Made):
+        return True
     return node.op in OPS or (target if isinstance(target, str) else getattr(target, "__name__", "")) in _FUNCTIONS
 
 
-def place_of_tick(indices: list[tuple[Any, ...]]) -> int:
-    """Which part of an index is the tick."""
-    if len({len(index) for index in indices}) != 1:
-        raise Unsupported("a sequence is indexed in more than one way")
-    places = [k for k, parts in enumerate(zip(*indices, strict=True)) if any(part != parts[0] for part in parts)]
-    if len(places) != 1 or not all(isinstance(index[places[0]], int) for index in indices):
-        raise Unsupported("a sequence is not indexed by the tick alone")
-    if any(part is None or part is Ellipsis for part in indices[0][: places[0]]):
-        raise Unsupported("a sequence is indexed with None or ... before the tick")
-    return places[0]
+def joined(node: Node) -> tuple[tuple[Operand, ...], int] | None:
+    """What `torch.stack` or `torch.cat` puts together, and along which dimension."""
+    target = node.attrs.get("_target")
+    if target not in (torch.stack, torch.cat, torch.concat, torch.concatenate) or not isinstance(node.inputs[0], tuple):
+        return None
+    keywords = node.attrs["_kwargs"]
+    dimension = node.inputs[1] if len(node.inputs) == 2 and set(keywords) <= {"dim"} else 0
+    return (node.inputs[0], dimension) if isinstance(dimension, int) and len(node.inputs) < 3 else None
 
 
-def stacked(node: Node) -> tuple[Operand, ...] | None:
-    """What `torch.stack` puts together."""
-    if node.attrs.get("_target") is torch.stack and isinstance(node.inputs[0], tuple):
-        return node.inputs[0]
-    return None
-
-
-def stacked_along(node: Node) -> int:
-    """The dimension along which it stacks, which negative numbers count from behind."""
-    dimension = node.inputs[1] if len(node.inputs) > 1 else 0
-    assert isinstance(dimension, int)
-    return dimension
+def side_by_side(x: torch.Tensor, dimension: int) -> torch.Tensor:
+    """The ticks of a sequence one after the other along a dimension of theirs."""
+    dimension %= x.ndim - 1
+    return x.movedim(0, dimension).flatten(dimension, dimension + 1)
 
 
 def call_of(target: Any, node: Node | None = None) -> dict[str, Any]:

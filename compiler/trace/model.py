@@ -43,9 +43,10 @@ from norse.compiler.trace.recorder import (
     raw_graph,
     recorded_are_tensors,
     shapes_of,
+    users_line,
 )
 from norse.compiler.trace.step import TRACING, Step, followed
-from norse.compiler.trace.unchanged import unchanged_modules
+from norse.compiler.trace.unchanged import Made, place_of, unchanged_modules
 from norse.torch.module.stateful import is_stateful
 
 # Containers whose forward only hands values on, so that a tick of theirs is a tick of their parts.
@@ -78,7 +79,7 @@ def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
     ]
     r_args, r_kwargs = pytree.tree_unflatten(recorded, structure)
     try:
-        with TRACING, recorder.intercepting(), recorded_are_tensors(), unchanged_modules(root):
+        with TRACING, recorder.intercepting(), recorded_are_tensors(), unchanged_modules(root) as recorder.made:
             result = recorder.call_module(root, r_args, r_kwargs)
     finally:
         torch.clear_autocast_cache()  # of casts of fakes
@@ -94,7 +95,7 @@ def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
         name: Type(fake.dtype, tuple(fake.shape)) for name, fake in fakes.items() if isinstance(fake, torch.Tensor)
     }
     graph = normalise(replace(raw_graph(recorder, ()), outputs=outputs, types=types))
-    rolled = roll(graph, bool(recorder.sizes), lambda path: _starts_by_shape(root.get_submodule(path)))
+    rolled = roll(graph, lambda path: _starts_by_shape(root.get_submodule(path)))
     if rolled.sized:
         recorder.sizes |= {(name, None) for name in rolled.graph.inputs}
     names_now = [rolled.outputs.get(leaf.node.name, leaf.node.name) if is_recorded(leaf) else "" for leaf in flat]
@@ -141,6 +142,7 @@ class _ModelRecorder(Recorder):
         self.lifted = False  # inside a Lift: values are those of one tick, for all ticks
         self.forgets = False  # inside a module that keeps no state from tick to tick
         self.sizes: set[tuple[str, int | None]] = set()  # read as numbers: of which input, and which dimension
+        self.made: dict[int, Made] = {}  # tensors that the model's code has made of numbers
         self._calls: dict[Any, _NeuronCall] = {}
         self._counting: set[str] = set()  # layers in a Lift that keep statistics of their calls
         self._layers: dict[Any, Any] = {}  # what a layer makes of an input of a shape
@@ -153,6 +155,8 @@ class _ModelRecorder(Recorder):
         original = nn.Module.__call__
 
         def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            if self.made and id(module) in self.paths:
+                args, kwargs = pytree.tree_map(self._recorded_if_made, (args, kwargs), is_leaf=is_recorded)
             if any_recorded((args, kwargs)):
                 return self.call_module(module, args, kwargs)
             return original(module, *args, **kwargs)
@@ -331,7 +335,15 @@ class _ModelRecorder(Recorder):
             raise Unsupported("it is a Lift inside a Lift")
         if len(args) != 1 or kwargs:
             raise Unsupported("Lift takes one argument")
-        sequence, state = args[0] if isinstance(args[0], tuple) else (args[0], None)
+        mark = len(self.graph.nodes), len(self.followed), dict(self.eager)
+        try:
+            return self._lifted(module, args[0])
+        except Unsupported:  # its ticks differ, as far as can be seen of one: all of them are traced, as a user's loop
+            self._forget(*mark)
+            return self._follow(module, path, args, kwargs)
+
+    def _lifted(self, module: Any, given: Any) -> Any:
+        sequence, state = given if isinstance(given, tuple) else (given, None)
         inner = module.lifted_module
         fake = sequence.fake
         tick = self._emit("enter", (operand(sequence),), {}, (first_tick(fake),))[0]
@@ -370,6 +382,7 @@ class _ModelRecorder(Recorder):
             "layer": f"@{path}",
             "_path": path,
             "_class": type(module).__name__,
+            "_of_torch": type(module).__module__.startswith("torch.nn"),
             "_leaves": tuple(None if is_recorded(leaf) else leaf for leaf in leaves),
             "_places": tuple(k for k, leaf in enumerate(leaves) if is_recorded(leaf)),
             "_structure": structure,
@@ -459,14 +472,21 @@ class _ModelRecorder(Recorder):
             path, name = self.tensors[id(a)]
             self._parameter_node(path, name, {"_name": name, "_leaf": None}, a)
             return self.parameters[path, name].node
-        return super().create_arg(a)
+        recorded = self._recorded_if_made(a)
+        return recorded.node if recorded is not a else super().create_arg(a)
 
-    def create_proxy(self, *args: Any, **kwargs: Any) -> Any:
-        proxy = super().create_proxy(*args, **kwargs)
-        used = proxy.node.all_input_nodes
-        fixed = bool(used) and all(node.meta.get("fixed", False) for node in used)
-        proxy.node.meta.update(fixed=fixed, over_time=self.lifted and not fixed, module=self.module)
-        return proxy
+    def _recorded_if_made(self, value: Any) -> Any:
+        """`torch.zeros(x.shape[1], 8)` in a forward: a call without operands. Sizes in it are those of the guard."""
+        made = self.made.get(place_of(value)) if isinstance(value, torch.Tensor) else None
+        if made is None or not made.still_is(value):
+            return value
+        attrs = {"target": f"torch.{made.__name__}", "_target": made, "_kwargs": {}, "_line": users_line()}
+        return self._emit("call", (), attrs, (self.mode.from_tensor(made.tensor),), (made.__name__,))[0]
+
+    def describe(self, node: fx.Node) -> None:
+        used = node.all_input_nodes
+        fixed = bool(used) and all(other.meta.get("fixed", False) for other in used)
+        node.meta.update(fixed=fixed, over_time=self.lifted and not fixed, module=self.module)
 
     def _forget(self, nodes: int, followed_before: int, eager: dict[str, str]) -> None:
         """Takes back what was recorded in vain."""

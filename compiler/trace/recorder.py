@@ -54,10 +54,6 @@ class Recorded(fx.Proxy):
         return iter([operator.getitem(self, index) for index in range(len(self))])  # type: ignore[call-overload]
 
     def __len__(self) -> int:
-        if isinstance(self.fake, tuple | list):
-            if type(self.fake) in (tuple, list):  # of `split` or `unbind`; torch.max has a type of its own
-                self.tracer.reads_size(self.node, None)  # type: ignore[attr-defined]
-            return len(self.fake)
         return int(self.size(0))
 
     def unbind(self, dim: int = 0) -> Any:
@@ -121,11 +117,32 @@ class Recorder(fx.proxy.GraphAppendingTracer):
         if target in _IN_PLACE or "out" in (kwargs or {}):
             raise Unsupported(f"it changes a tensor in place ({getattr(target, '__name__', target)})")
         self.check_settings()
+        if target is torch.unbind and is_recorded(args[0]):
+            return args[0].unbind(*args[1:], **kwargs)
         proxy = super().create_proxy(kind, target, args, kwargs, *rest, **options)
-        if kind in ("call_function", "call_method"):
-            proxy.node.meta["fake"] = self.fake_call(kind, target, args, kwargs or {})
-            proxy.node.meta["line"] = _users_line()
-        return proxy
+        self.describe(proxy.node)
+        if kind not in ("call_function", "call_method"):
+            return proxy
+        proxy.node.meta["fake"] = made = self.fake_call(kind, target, args, kwargs or {})
+        proxy.node.meta["line"] = users_line()
+        return self._parts(proxy.node, made) if isinstance(made, tuple | list) else proxy
+
+    def describe(self, node: fx.Node) -> None:
+        """Notes where a call stands."""
+
+    def _parts(self, node: fx.Node, made: Any) -> Any:
+        """A call with more than one result: a value for each, in what the call returns."""
+        if not all(isinstance(part, torch.Tensor) for part in made):
+            raise Unsupported(f"{_target_name(node)} returns something else than tensors")
+        if type(made) in (tuple, list) and _target_name(node).split(".")[-1] not in _FIXED_NUMBERS:
+            self.reads_size(node, None)  # which decides how many there are
+        parts = []
+        for fake in made:
+            part = self.graph.create_node("call_function", _part, (), {}, node.name)
+            part.meta.update(node.meta, fake=fake, ir=None)
+            parts.append(self.proxy(part))
+        node.meta["parts"] = tuple(part.node.name for part in parts)
+        return type(made)(*parts) if hasattr(made, "_fields") else type(made)(parts)
 
     def reads_size(self, node: fx.Node, dim: int | None) -> None:
         """A size is asked for (None: all of them), which becomes the Python number that it is in this call."""
@@ -157,6 +174,14 @@ class Recorder(fx.proxy.GraphAppendingTracer):
     @staticmethod
     def fakes(values: Any) -> Any:
         return pytree.tree_map(lambda v: v.node.meta["fake"] if is_recorded(v) else v, values, is_leaf=is_recorded)
+
+
+def _part(*_: Any) -> None:
+    """The target of nodes that stand for one of a call's results."""
+
+
+# Calls whose number of results does not depend on a size.
+_FIXED_NUMBERS = frozenset({f"{kind}max_pool{d}d_with_indices" for kind in ("", "adaptive_") for d in (1, 2, 3)})
 
 
 def _version(x: torch.Tensor) -> int:
@@ -249,7 +274,9 @@ def raw_graph(recorder: Recorder, outputs: tuple[Any, ...]) -> Graph:
             # Keyword operands stand behind the positional ones, so that every use is among the inputs.
             positional = tuple(operand(value) for value in node.args)
             module = node.meta.get("module", "")
-            nodes.append(Node("call", (node.name,), (*positional, *kwargs.values()), attrs, module))
+            nodes.append(
+                Node("call", node.meta.get("parts", (node.name,)), (*positional, *kwargs.values()), attrs, module)
+            )
     return Graph(tuple(inputs), tuple(nodes), tuple(_name(output) for output in outputs))
 
 
@@ -273,7 +300,7 @@ def _name(value: Any) -> str:
     return str(value.node.name)
 
 
-def _users_line() -> str:
+def users_line() -> str:
     """Where the user's code stands now."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(NOT_THE_USERS):

@@ -1,11 +1,13 @@
 """Tracing runs a model's Python and must leave nothing behind: what it changes is put back, a reason to stay eager."""
 
+import functools
 import operator
 import pickle
 import random
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy
@@ -19,13 +21,16 @@ from norse.compiler.errors import Unsupported
 
 
 @contextmanager
-def unchanged_modules(root: nn.Module) -> Iterator[None]:
-    """While inside, the model's tensors can't be written; attributes and random generators are put back after it."""
+def unchanged_modules(root: nn.Module) -> Iterator["dict[int, Made]"]:
+    """While inside, the model's tensors can't be written; attributes and random generators are put back after it.
+
+    Gives what factories (`torch.zeros(3)`) make meanwhile, by where its numbers are.
+    """
     modules = [_Attributes(path, module) for path, module in root.named_modules()]
     generators = _Generators()
     try:
-        with _HandsOff(root):
-            yield
+        with _HandsOff(root) as mode:
+            yield mode.made
     finally:
         changed = [name for module in modules for name in module.put_back()]
         drawn = generators.put_back()
@@ -39,6 +44,40 @@ def unchanged_modules(root: nn.Module) -> Iterator[None]:
 _READS = frozenset({torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default})
 
 
+# Operators that make a tensor of nothing but numbers.
+_FACTORIES = frozenset(
+    {torch.ops.aten.zeros.default, torch.ops.aten.ones.default, torch.ops.aten.full.default}
+    | {getattr(torch.ops.aten.arange, name) for name in torch.ops.aten.arange.overloads() if "out" not in name}
+)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A tensor that the user's code makes of numbers, to be made anew at every call."""
+
+    tensor: torch.Tensor = field(compare=False)
+    function: Any
+    arguments: str
+    call: Any = field(compare=False)
+
+    def __call__(self) -> Any:
+        return self.call()
+
+    @property
+    def __name__(self) -> str:
+        return str(self.function).split(".")[1]
+
+    def still_is(self, value: torch.Tensor) -> bool:
+        """Whether a tensor with its numbers is the whole of it, not changed since and no leaf of a graph."""
+        kind = value.shape, value.stride(), value.dtype
+        unchanged = not value.is_inference() and value._version == self.tensor._version == 0
+        return (
+            unchanged
+            and not value.requires_grad
+            and kind == (self.tensor.shape, self.tensor.stride(), self.tensor.dtype)
+        )
+
+
 class _HandsOff(TorchDispatchMode):
     """Refuses what would be done with a tensor's numbers now, and never again when the trace runs: writing into a
     tensor of the model, and making a Python number of any tensor that is not fake."""
@@ -47,7 +86,8 @@ class _HandsOff(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         tensors = (x for module in root.modules() for x in (*vars(module).values(), *module._buffers.values()))
         held = (*root.parameters(), *(x for x in tensors if isinstance(x, torch.Tensor)))
-        self._places = {_place(x) for x in held} - {0}
+        self._places = {place_of(x) for x in held} - {0}
+        self.made: dict[int, Made] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -58,12 +98,16 @@ class _HandsOff(TorchDispatchMode):
             written = [value for argument, value in places if _writes(argument)]
             written += [kwargs[a.name] for a in func._schema.arguments if a.name in kwargs and _writes(a)]
             tensors = (leaf for leaf in pytree.tree_leaves(written) if isinstance(leaf, torch.Tensor))
-            if any(_place(tensor) in self._places for tensor in tensors):
+            if any(place_of(tensor) in self._places for tensor in tensors):
                 raise Unsupported(f"it changes a tensor in place ({func._schema.name.removeprefix('aten::')})")
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if func in _FACTORIES and not isinstance(result, FakeTensor) and not result.is_inference():
+            again = functools.partial(func, *args, **kwargs)
+            self.made[place_of(result)] = Made(result, func, repr((args, kwargs)), again)
+        return result
 
 
-def _place(tensor: torch.Tensor) -> int:
+def place_of(tensor: torch.Tensor) -> int:
     """Where its numbers are, views of it included; 0 for those that are nowhere."""
     return 0 if isinstance(tensor, FakeTensor) or tensor.is_sparse else tensor.untyped_storage()._cdata
 
