@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from norse.compiler.draws import draws
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Node, Operand, Ref, Type, refs
 from norse.compiler.ops import OPS
@@ -60,6 +61,25 @@ def _form(operand: Operand, indexed: bool) -> Any:
     if isinstance(operand, Ref) or (indexed and type(operand) is int):
         return "%" if isinstance(operand, Ref) else "#"
     return type(operand), repr(operand)
+
+
+def may_draw(node: Node) -> bool:
+    """Whether a call may draw random numbers; of what is not known it is taken for granted."""
+    if node.op == "eager":
+        return True
+    if "_row" in node.attrs:
+        return bool(node.attrs["_row"].random and node.attrs["_training"])
+    if "_step" in node.attrs:
+        return any(map(draws, node.attrs["_step"].graph.nodes))
+    if node.op != "call" or is_function(node):
+        return False
+    target = node.attrs["_target"]
+    packet = getattr(torch.ops.aten, target if isinstance(target, str) else getattr(target, "__name__", ""), None)
+    tags = (getattr(packet, name).tags for name in packet.overloads()) if packet is not None else ([_DRAWS],)
+    return any(_DRAWS in each for each in tags)
+
+
+_DRAWS = torch.Tag.nondeterministic_seeded
 
 
 def state_places(node: Node) -> frozenset[int]:

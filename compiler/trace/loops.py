@@ -2,8 +2,9 @@
 
 `for t in range(x.shape[0]): z, s = self.lif(self.fc(x[t]), s); out.append(z)` is traced at the T of the call, so what
 is recorded is right whatever Python did: T copies of the loop's body. `repeats.py` finds where the trace repeats
-itself, `ticks.py` what those copies have in common. Ticks that differ end a loop, and another one may begin there; single ticks
-stay as they are. Where there would be more than a few of either, the model is not compiled, and the reason is told.
+itself, `ticks.py` what those copies have in common. Ticks that differ end a loop, and another one may begin there;
+single ticks stay as they are. Where there would be more than a few of either, the model is not compiled, and the reason
+is told.
 
 What is rolled has the form that a lifted module has: `enter` takes a sequence to its ticks, `leave` back, and `last` is
 what the loop leaves behind. A trace of other T is another trace: nothing here holds for more than one.
@@ -12,10 +13,11 @@ what the loop leaves behind. A trace of other T is another trace: nothing here h
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Node
-from norse.compiler.trace.copies import MAKES_NEW, symbol
+from norse.compiler.trace.copies import MAKES_NEW, may_draw, symbol
 from norse.compiler.trace.repeats import Run, find_runs
 from norse.compiler.trace.rolled import Rolled, emit
 from norse.compiler.trace.ticks import Body, Row, Surroundings, common, extended
@@ -27,12 +29,13 @@ _MOST_EARLIER = 64  # ticks that a loop's neurons may run before the rest of it 
 _APART = ("parameter", "initial_state")
 
 
-def roll(graph: Graph, by_shape: Callable[[str], bool]) -> Rolled:
+def roll(graph: Graph, by_shape: Callable[[str], bool], exact: bool = False) -> Rolled:
     """The graph with its loops over time rolled, if it has any.
 
     Args:
         graph: the trace of a whole model, types with sizes for axes.
         by_shape: tells of a neuron's path whether its initial state depends on its input's shape alone.
+        exact: whether random numbers must be drawn in eager's order.
 
     Raises:
         Unsupported: where the loop's ticks differ too often.
@@ -49,6 +52,8 @@ def roll(graph: Graph, by_shape: Callable[[str], bool]) -> Rolled:
     if not bodies:
         return Rolled(graph, {})
     _check_changes_in_place(graph)
+    if exact:
+        _check_order_of_draws(graph, bodies)
     return emit(graph, bodies, finder.around, by_shape)
 
 
@@ -185,6 +190,20 @@ def _named(node: Node) -> str:
 
 def _line(node: Node) -> str:
     return str(node.attrs.get("_line") or node.attrs.get("_path") or node.op)
+
+
+def _check_order_of_draws(graph: Graph, bodies: list[Body]) -> None:
+    """A loop draws for all ticks in one place before it draws in another."""
+    when = {id(node): place for place, node in enumerate(graph.nodes)}
+    inside = {id(node) for body in bodies for row in body.rows for node in row}
+    spans = [(when[id(n)], when[id(n)], n) for n in graph.nodes if id(n) not in inside and may_draw(n)]
+    for body in bodies:
+        columns = ((row, body.rows[-1][k]) for k, row in enumerate(body.rows[0]) if may_draw(row))
+        spans += [(when[id(first)], when[id(last)], first) for first, last in columns]
+    spans.sort(key=lambda span: span[:2])
+    for (_, end, _), (begin, _, node) in pairwise(spans):
+        if begin < end:
+            raise Unsupported(f"exact=True: {_named(node)} is not all that draws random numbers at a tick")
 
 
 def _check_changes_in_place(graph: Graph) -> None:

@@ -46,7 +46,7 @@ from norse.compiler.trace.recorder import (
     users_line,
 )
 from norse.compiler.trace.step import TRACING, Step, followed
-from norse.compiler.trace.unchanged import Made, place_of, unchanged_modules
+from norse.compiler.trace.unchanged import Beginning, Made, place_of, unchanged_modules
 from norse.torch.module.stateful import is_stateful
 
 # Containers whose forward only hands values on, so that a tick of theirs is a tick of their parts.
@@ -95,7 +95,7 @@ def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
         name: Type(fake.dtype, tuple(fake.shape)) for name, fake in fakes.items() if isinstance(fake, torch.Tensor)
     }
     graph = normalise(replace(raw_graph(recorder, ()), outputs=outputs, types=types))
-    rolled = roll(graph, lambda path: _starts_by_shape(root.get_submodule(path)))
+    rolled = roll(graph, lambda path: _starts_by_shape(root.get_submodule(path)), exact)
     if rolled.sized:
         recorder.sizes |= {(name, None) for name in rolled.graph.inputs}
     names_now = [rolled.outputs.get(leaf.node.name, leaf.node.name) if is_recorded(leaf) else "" for leaf in flat]
@@ -142,6 +142,7 @@ class _ModelRecorder(Recorder):
         self.lifted = False  # inside a Lift: values are those of one tick, for all ticks
         self.forgets = False  # inside a module that keeps no state from tick to tick
         self.sizes: set[tuple[str, int | None]] = set()  # read as numbers: of which input, and which dimension
+        self.beginning = Beginning(root)
         self.made: dict[int, Made] = {}  # tensors that the model's code has made of numbers
         self._calls: dict[Any, _NeuronCall] = {}
         self._counting: set[str] = set()  # layers in a Lift that keep statistics of their calls
@@ -236,6 +237,7 @@ class _ModelRecorder(Recorder):
             self.forgets = before
 
     def _layer(self, layer: nn.Module, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self.beginning.check(layer)
         if len(args) != 1 or kwargs:
             raise Unsupported(f"{type(layer).__name__} is called with more than one argument")
         row = LAYERS[type(layer)]
@@ -251,6 +253,7 @@ class _ModelRecorder(Recorder):
                 raise Unsupported(f"{type(layer).__name__} counts its calls, and is called more than once at a tick")
             self._counting.add(path)
         attrs = {"layer": f"@{path}", "_path": path, "_row": row, "_over_time": self.lifted}
+        attrs["_training"] = layer.training
         attrs["_counts"] = bool(layer._buffers and layer.training)
         attrs["_in_place"] = changes_its_input(layer)
         key = (_settings_of(layer) or path, *shapes_of(args[0].fake))
@@ -260,6 +263,7 @@ class _ModelRecorder(Recorder):
         return self._emit(type(layer).__name__, (operand(args[0]),), attrs, fakes, (type(layer).__name__.lower(),))[0]
 
     def _neuron(self, module: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self.beginning.check(module)
         x, state = _input_and_state(module, *args, **kwargs)
         if x.fake.is_sparse:
             raise Unsupported("its input is sparse")
@@ -372,6 +376,7 @@ class _ModelRecorder(Recorder):
 
     def _opaque(self, module: nn.Module, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """An `eager` node: the live module is called, with hooks and all. Fake tensors tell what it returns."""
+        self.beginning.check(module)
         leaves, structure = pytree.tree_flatten((args, kwargs), is_leaf=is_recorded)
         result = self._run_fake(module, args, kwargs)
         flat, result_structure = pytree.tree_flatten(result)

@@ -44,6 +44,24 @@ def unchanged_modules(root: nn.Module) -> Iterator["dict[int, Made]"]:
 _READS = frozenset({torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default})
 
 
+class Beginning:
+    """What modules hold when tracing begins: one that is called again later must not hold anything else meanwhile."""
+
+    def __init__(self, root: nn.Module) -> None:
+        self._held = {id(module): _held(module) for module in root.modules()}
+
+    def check(self, module: nn.Module) -> None:
+        """Raises Unsupported where a module, or a part of it, was changed, if only for this call."""
+        for part in module.modules():
+            then, now = self._held.get(id(part)), _held(part)
+            if then is not None and not _same(then, now):
+                raise Unsupported(f"its forward changes attributes of {type(part).__name__} for a call")
+
+
+def _held(module: nn.Module) -> list[Any]:
+    return [part for kept in (vars(module), module._parameters, module._buffers) for part in _contents(kept)]
+
+
 # Operators that make a tensor of nothing but numbers.
 _FACTORIES = frozenset(
     {torch.ops.aten.zeros.default, torch.ops.aten.ones.default, torch.ops.aten.full.default}
