@@ -184,10 +184,3 @@ def _tick_by_tick(function: Callable[..., Any], *sequences: Tensor) -> Any:
 def _each(made: Any, function: Callable[[Tensor], Tensor]) -> Any:
     """Of a call with more than one result, for each of them."""
     return tuple(map(function, made)) if isinstance(made, tuple) else function(made)
-
-
-def parameter(module: nn.Module, node: Node) -> Any:
-    """The live tensor that a `parameter` node stands for."""
-    held = getattr(module, node.attrs["_name"])
-    leaf = node.attrs["_leaf"]
-    return held if leaf is None else pytree.tree_leaves(held)[leaf]

@@ -1,4 +1,4 @@
-"""Loops whose ticks differ, parts of them that nobody can follow, several results: compiled or eager, equal to eager."""
+"""Loops whose ticks differ, or hold what nobody can follow: compiled or eager, equal to eager."""
 
 import copy
 import functools
