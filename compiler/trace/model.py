@@ -342,8 +342,10 @@ class _ModelRecorder(Recorder):
         mark = len(self.graph.nodes), len(self.followed), dict(self.eager)
         try:
             return self._lifted(module, args[0])
-        except Unsupported:  # its ticks differ, as far as can be seen of one: all of them are traced, as a user's loop
-            self._forget(*mark)
+        except Unsupported:
+            if not is_stateful(module.lifted_module):
+                raise
+            self._forget(*mark)  # what one tick does not tell, all of them may, traced as a user's loop
             return self._follow(module, path, args, kwargs)
 
     def _lifted(self, module: Any, given: Any) -> Any:
