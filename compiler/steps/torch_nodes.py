@@ -1,6 +1,7 @@
 """Nodes that torch runs: parameters, layers, the user's own calls, eager modules, and states to start from."""
 
 from collections.abc import Callable, Container, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -122,11 +123,14 @@ class TorchStep:
         check_layer_input(layer, node.attrs["_path"], first_tick(x) if node.attrs["_over_time"] else x)
         if node.attrs["_over_time"] and (self._exact or not row.per_sample(layer, x.ndim - 1)):
             return _tick_by_tick(layer, x)
-        if type(layer) is nn.Linear:
-            return self._linear(x, layer.weight, layer.bias)
+        own = type(layer) is not nn.Linear or self._linear is functional.linear
+        function = layer if own else partial(self._of_linear, layer)
         if not node.attrs["_over_time"]:
-            return layer(x)
-        return _at_once(layer, row, x)
+            return function(x)
+        return _at_once(function, row, x)
+
+    def _of_linear(self, layer: nn.Linear, x: Tensor) -> Tensor:
+        return self._linear(x, layer.weight, layer.bias)
 
     def _lifted(self, node: Node, values: Values) -> Any:
         """A call of the user inside a Lift: what varies with time, it reads tick by tick."""
