@@ -1,11 +1,10 @@
 """The schedule: the regions of a graph, in order, as steps that run. Autograd composes them."""
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from torch import nn
-from torch.nn import functional
 
 from norse.compiler.backend import Backend
 from norse.compiler.errors import Unsupported
@@ -15,7 +14,7 @@ from norse.compiler.passes.feedback import STEPPED
 from norse.compiler.passes.fuse_loops import LOOP, fuse_loops
 from norse.compiler.steps.loop import LoopStep, Tick, make_tick
 from norse.compiler.steps.stepped import Runs, SteppedStep, SynapseTick
-from norse.compiler.steps.torch_nodes import Linear, TorchStep
+from norse.compiler.steps.torch_nodes import Synapses, TorchStep
 from norse.compiler.stream import Record, no_replay
 
 
@@ -26,7 +25,7 @@ class Options:
     backends: tuple[Backend, ...]
     exact: bool = False
     fast_math: bool = False
-    linear: Linear = functional.linear  # what linear layers over all ticks call
+    synapses: Synapses = field(default_factory=Synapses)  # what is called for all ticks at once
     record: Record = no_replay  # what makes a stream's replay
 
 
@@ -66,7 +65,7 @@ class _Scheduler:
             return self._loop(nodes, region)
         if kind == STEPPED:
             return self._stepped(nodes, region)
-        return TorchStep(nodes, self.modules, self.final_of, self.fixed, self.options.exact, self.options.linear)
+        return TorchStep(nodes, self.modules, self.final_of, self.fixed, self.options.exact, self.options.synapses)
 
     def _loop(self, nodes: Sequence[Node], region: str) -> LoopStep:
         over_time = any(self.graph.types[node.outputs[0]].over_time for node in nodes)

@@ -1,20 +1,20 @@
 """The public verbs, where the library, the compiler and the backends come together."""
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from norse.backends import nir_export
 from norse.backends.cpu import CpuBackend
+from norse.backends.cpu.layers import synapses
 from norse.backends.cpu.replay import record
-from norse.backends.cpu.synapse import Linear, Sparse
+from norse.backends.cpu.synapse import Sparse
 from norse.backends.cuda import CudaBackend
 from norse.compiler.backend import Backend
 from norse.compiler.module import CompiledModule
 from norse.compiler.schedule import Options
-from norse.compiler.stream import no_replay
 
 if TYPE_CHECKING:
     import nir
@@ -46,8 +46,9 @@ def compile(
     compiled model, and `explain()` says what and why.
 
     Given equal input currents, steps made of + - * /, comparisons, where, min, max, relu and abs give eager's very
-    bits. sqrt, exp and their kin differ in the last bits, and linear layers may sum over what is active alone,
-    so currents, and spikes that stand on the threshold, may differ by rounding; `exact=True` rules that out.
+    bits. sqrt, exp and their kin differ in the last bits, and linear layers and convolutions may sum over what is
+    active alone, so currents, and spikes that stand on the threshold, may differ by rounding; `exact=True` rules that
+    out.
 
     Args:
         model: any module: neurons of `norse.torch`, cells or layers, in containers or in modules of your own.
@@ -58,8 +59,9 @@ def compile(
             another order all the same.
         fullgraph: raise a CompileError instead of running a part of the model eagerly.
         fast_math: let the compiler contract and reassociate arithmetic; results may then differ in the last bits.
-        sparse: whether linear layers on the CPU run event-driven, over what is not zero alone: True and False always
-            and never, "auto" where the density that is found at a call makes it cheaper on this machine.
+        sparse: whether linear layers and convolutions (Conv1d, Conv2d) on the CPU run event-driven, over what is not
+            zero alone: True and False always and never, "auto" where the density that is found at a call makes it
+            cheaper on this machine.
 
     Returns:
         A module with the model's call signature, state structure, `state_dict` and parameter objects, and with
@@ -90,11 +92,11 @@ recurrent synapse
     if sparse not in (True, False, "auto"):
         raise ValueError(f"norse.compile: argument sparse: expects True, False or 'auto', got {sparse!r}")
     backends = tuple(kind() for kind in _BACKENDS[backend])
-    linear = Linear(sparse) if sparse and backends and not exact else functional.linear
     native = any(isinstance(kind, CpuBackend) for kind in backends) and not exact
-    return CompiledModule(
-        model, Options(backends, exact, fast_math, linear, record if native else no_replay), fullgraph
-    )
+    options = Options(backends, exact, fast_math)
+    if native:
+        options = replace(options, synapses=synapses(sparse), record=record)
+    return CompiledModule(model, options, fullgraph)
 
 
 def to_nir(

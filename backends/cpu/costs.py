@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from norse.backends.cpu.build import cache_directory, cpu, keep
 from norse.backends.cpu.events import find_events, gather, outer
 
+_HERE = Path(__file__).parent
 _BLOCK = 64  # neurons that an event adds to at a time
 
 
@@ -35,11 +38,23 @@ class Costs:
 @cache
 def costs() -> Costs:
     """Of this machine, on one thread: with more, all of them become cheaper alike."""
-    key = hashlib.sha256(f"{cpu()} {torch.__version__}".encode()).hexdigest()[:16]
-    path = cache_directory() / f"costs-{key}.json"
+    return Costs(**kept("costs", lambda: asdict(_measured())))
+
+
+def kept(name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What was measured on this machine on one thread, or is now: of these very kernels, in this very way."""
+    sources = "".join(file.read_text() for file in sorted(_HERE.glob("*costs.py")) + sorted(_HERE.glob("runtime/*")))
+    key = hashlib.sha256(f"{cpu()} {torch.__version__} {sources}".encode()).hexdigest()[:16]
+    path = cache_directory() / f"{name}-{key}.json"
     if not path.exists():
-        keep(path.name, json.dumps(asdict(_measured())).encode())
-    return Costs(**json.loads(path.read_text()))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            keep(path.name, json.dumps(measure()).encode())
+        finally:
+            torch.set_num_threads(threads)
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
 def _measured() -> Costs:
@@ -52,20 +67,15 @@ def _measured() -> Costs:
     row = find_events(x[:1], inputs)
     assert row is not None
     blocks = events.index.numel() * neurons / _BLOCK
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return Costs(
-            _nanoseconds(lambda: gather(events, weight, None)) / blocks,
-            _nanoseconds(lambda: outer(events, grad)) / blocks,
-            _nanoseconds(lambda: gather(row, weight, None)) / (inputs * neurons),
-            _nanoseconds(lambda: x @ weight.t()) / (rows * inputs * neurons),
-        )
-    finally:
-        torch.set_num_threads(threads)
+    return Costs(
+        nanoseconds(lambda: gather(events, weight, None)) / blocks,
+        nanoseconds(lambda: outer(events, grad)) / blocks,
+        nanoseconds(lambda: gather(row, weight, None)) / (inputs * neurons),
+        nanoseconds(lambda: x @ weight.t()) / (rows * inputs * neurons),
+    )
 
 
-def _nanoseconds(work: Callable[[], object]) -> float:
+def nanoseconds(work: Callable[[], object]) -> float:
     """Of the processor, and the least of a few runs: what else the machine does only adds to it."""
     times = []
     for _ in range(9):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from norse.backends.cpu.build import load
+from norse.backends.cpu.memory import empty
 from norse.backends.cpu.threads import gomp_parallel, threads_for
 
 KINDS = {torch.float32: "float32", torch.float64: "float64"}
@@ -68,7 +69,7 @@ def gather(x: Events, weight: Tensor, bias: Tensor | None) -> Tensor:
     """out[r, n] = bias[n] + Σ over active k of x[r, k] W[n, k]."""
     weight, bias = weight.detach().contiguous(), None if bias is None else bias.detach().contiguous()
     neurons = weight.shape[0]
-    out = torch.empty(x.rows, neurons, dtype=weight.dtype)
+    out = empty((x.rows, neurons), weight.dtype)
     _call("gather", x, (weight, bias, out), neurons, weight.dtype)
     return out
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from norse.backends.c_family.call import VERSION, Buffer, Call
 from norse.backends.cpu.build import load
 from norse.backends.cpu.emit import emit_cpp, scratch_rows
+from norse.backends.cpu.memory import empty
 from norse.backends.cpu.threads import gomp_parallel, threads_for
 from norse.compiler.region import Kernel, Kind
 
@@ -102,7 +103,7 @@ class Executable:
         graph = self.kernel.graph
         given = [_laid_out(tensors[name], kind, dtype, sizes) for name, kind, dtype in self._inputs]
         if outputs is None:
-            outputs = [torch.empty(sizes, dtype=self.kernel.dtype(name)) for name in graph.outputs]
+            outputs = [empty(sizes, self.kernel.dtype(name)) for name in graph.outputs]
         dtypes = [self.kernel.dtype(name) for name in self._registers]
         first = [
             _laid_out(tensors[f"initial_{name}"], Kind.ROW, dtype, sizes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from norse.backends.cpu.costs import costs
@@ -18,7 +18,7 @@ from norse.compiler.synapses import counting
 
 Sparse = bool | Literal["auto"]
 
-_WORTH_A_LOOK = 1 << 18  # multiplications; of fewer, torch is done before we have looked for zeros
+WORTH_A_LOOK = 1 << 18  # multiplications; of fewer, torch is done before we have looked for zeros
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
@@ -38,11 +38,14 @@ class Linear:
             made = None
         return functional.linear(x, weight, bias) if made is None else made
 
+    def layer(self, layer: nn.Linear, x: Tensor) -> Tensor:
+        return self(x, layer.weight, layer.bias)
+
 
 def _event_driven(x: Tensor, weight: Tensor, bias: Tensor | None, sparse: Sparse) -> Tensor | None:
     """None where torch's own is cheaper."""
     inputs, neurons = x.shape[-1], weight.shape[0]
-    if sparse == "auto" and x.numel() * neurons < _WORTH_A_LOOK:
+    if sparse == "auto" and x.numel() * neurons < WORTH_A_LOOK:
         return None
     rows = x.detach().reshape(-1, inputs).contiguous()
     learns = torch.is_grad_enabled() and weight.requires_grad
@@ -59,7 +62,7 @@ def weight_gradient(gradient: Tensor, activity: Tensor) -> Tensor:
     """dW[n, k] = Σ over rows r of gradient[r, n] activity[r, k], of what is active alone where that is cheaper."""
     rows, neurons = gradient.shape
     inputs = activity.shape[1]
-    if gradient.dtype in KINDS and activity.dtype == gradient.dtype and activity.numel() * neurons >= _WORTH_A_LOOK:
+    if gradient.dtype in KINDS and activity.dtype == gradient.dtype and activity.numel() * neurons >= WORTH_A_LOOK:
         events = find_events(
             activity.contiguous(), costs().most_events(rows, inputs, neurons, forward=False, learns=True)
         )
@@ -68,8 +71,10 @@ def weight_gradient(gradient: Tensor, activity: Tensor) -> Tensor:
     return gradient.t() @ activity
 
 
-def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    tensors = (x, weight) if bias is None else (x, weight, bias)
+def takes(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> bool:
+    """Whether native synapses may see these tensors: plain ones of one kind, on which torch doesn't do more than it
+    says."""
+    tensors = [t for t in (x, weight, bias) if t is not None]
     return (
         not is_traced(tensors)
         and not counting()
@@ -77,6 +82,12 @@ def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         and all(type(t) in _PLAIN and t.device.type == "cpu" and t.layout == torch.strided for t in tensors)
         and x.dtype in KINDS
         and all(t.dtype == x.dtype for t in tensors)
+    )
+
+
+def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    return (
+        takes(x, weight, bias)
         and x.ndim >= 2
         and weight.ndim == 2
         and x.numel() > 0

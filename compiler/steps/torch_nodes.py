@@ -1,6 +1,7 @@
 """Nodes that torch runs: parameters, layers, the user's own calls, eager modules, and states to start from."""
 
 from collections.abc import Callable, Container, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,15 @@ from norse.torch.functional.sparse import stack, unbind
 
 Values = MutableMapping[str, Any]
 Modules = Mapping[str, nn.Module]
-Linear = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Synapses:
+    """What stands in for torch's own functions, for all ticks at once: for linear synapses of neurons, and for layers
+    of these very classes, called with the layer and its input."""
+
+    linear: Callable[[Tensor, Tensor, Tensor | None], Tensor] = functional.linear
+    layers: Mapping[type, Callable[[Any, Tensor], Tensor]] = field(default_factory=dict)
 
 
 class TorchStep:
@@ -33,9 +42,9 @@ class TorchStep:
         final_of: Mapping[str, str],
         fixed: Container[str],
         exact: bool,
-        linear: Linear = functional.linear,
+        synapses: Synapses = Synapses(),
     ) -> None:
-        self.nodes, self._modules, self._exact, self._linear = tuple(nodes), modules, exact, linear
+        self.nodes, self._modules, self._exact, self._synapses = tuple(nodes), modules, exact, synapses
         self._final_of, self._fixed = final_of, fixed
 
     def run(self, values: Values) -> None:
@@ -70,7 +79,7 @@ class TorchStep:
             made = self._lifted(node, values)
             values.update(zip(node.outputs, made if len(node.outputs) > 1 else (made,), strict=True))
         elif node.op == "linear" and node.tick:
-            values[node.output] = self._linear(*_operands(node, values))
+            values[node.output] = self._synapses.linear(*_operands(node, values))
         else:
             run_node(node, values)
 
@@ -123,14 +132,9 @@ class TorchStep:
         check_layer_input(layer, node.attrs["_path"], first_tick(x) if node.attrs["_over_time"] else x)
         if node.attrs["_over_time"] and (self._exact or not row.per_sample(layer, x.ndim - 1)):
             return _tick_by_tick(layer, x)
-        own = type(layer) is not nn.Linear or self._linear is functional.linear
-        function = layer if own else partial(self._of_linear, layer)
-        if not node.attrs["_over_time"]:
-            return function(x)
-        return _at_once(function, row, x)
-
-    def _of_linear(self, layer: nn.Linear, x: Tensor) -> Tensor:
-        return self._linear(x, layer.weight, layer.bias)
+        native = self._synapses.layers.get(type(layer))
+        call = layer if native is None else partial(native, layer)
+        return _at_once(call, row, x) if node.attrs["_over_time"] else call(x)
 
     def _lifted(self, node: Node, values: Values) -> Any:
         """A call of the user inside a Lift: what varies with time, it reads tick by tick."""

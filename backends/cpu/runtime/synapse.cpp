@@ -5,67 +5,14 @@
 //   gather   out[r, n] = bias[n] + sum over active k of x[r, k] W[n, k]      a block's sums stay in registers
 //   outer    dW[n, k]  = sum over rows r with active k of g[r, n] x[r, k]    a block of dW stays in the cache
 // Every block is written by one task alone, in the order of the rows: results do not depend on the number of threads.
-#include <cstdlib>
 #include <cstring>
 
+#include "blocks.h"
 #include "events.h"
-#include "lanes.h"
 #include "norse_kernel.h"
 #include "parallel.h"
 
 namespace {
-
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
-// The events of a matrix: those of row r are at begin[r] .. begin[r + 1]. `value` is null where all are one.
-template <typename T>
-struct events {
-  const int32_t* begin;
-  const int32_t* index;
-  const T* value;
-};
-
-struct aligned_memory {
-  void* data = nullptr;
-  size_t size = 0;
-  ~aligned_memory() { free(data); }
-  void* of(size_t bytes) {
-    if (bytes > size) {
-      free(data);
-      data = nullptr;
-      size = posix_memalign(&data, 64, bytes) ? 0 : bytes;
-    }
-    return size ? data : nullptr;
-  }
-};
-
-// Each thread's memory for a block, kept: to get it anew from the system for every call costs more than a small call.
-aligned_memory& block_memory() {
-  static thread_local aligned_memory memory;
-  return memory;
-}
-
-// A block's weights W[first + n, k] as packed[k, n], n < width; neurons that don't exist are zero.
-template <typename T>
-void pack(const T* weight, int64_t inputs, int64_t first, int64_t neurons, int64_t width, T* packed) {
-  const int64_t real = smaller(width, neurons - first);
-  for (int64_t k0 = 0; k0 < inputs; k0 += 16) {
-    const int64_t k1 = smaller(k0 + 16, inputs);
-    for (int64_t n = 0; n < width; ++n)
-      for (int64_t k = k0; k < k1; ++k) packed[k * width + n] = n < real ? weight[(first + n) * inputs + k] : 0;
-  }
-}
-
-template <typename T>
-void unpack(const T* packed, int64_t inputs, int64_t first, int64_t neurons, int64_t width, T* weight) {
-  const int64_t real = smaller(width, neurons - first);
-  for (int64_t k0 = 0; k0 < inputs; k0 += 16) {
-    const int64_t k1 = smaller(k0 + 16, inputs);
-    for (int64_t n = 0; n < real; ++n)
-      for (int64_t k = k0; k < k1; ++k) weight[(first + n) * inputs + k] = packed[k * width + n];
-  }
-}
 
 // How the work is cut: into blocks of `width` neurons, and where these are few, into parts of the rows.
 struct tasks {

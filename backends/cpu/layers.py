@@ -1,0 +1,19 @@
+"""The layers over all ticks that this backend runs in its own way."""
+
+from torch import nn
+
+from norse.backends.cpu.convolution import Convolution
+from norse.backends.cpu.pooling import average
+from norse.backends.cpu.synapse import Linear, Sparse
+from norse.compiler.steps.torch_nodes import Synapses
+
+
+def synapses(sparse: Sparse) -> Synapses:
+    """Event-driven as far as the user wants it. Average pooling has torch's bits either way."""
+    if not sparse:
+        return Synapses(layers={nn.AvgPool2d: average})
+    linear, convolution = Linear(sparse), Convolution(sparse)
+    return Synapses(
+        linear,
+        {nn.Linear: linear.layer, nn.Conv1d: convolution, nn.Conv2d: convolution, nn.AvgPool2d: average},
+    )
