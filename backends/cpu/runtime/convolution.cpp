@@ -83,7 +83,7 @@ struct plan {
 
 // A loop over all that reaches a strip of a sample. For events that reach outputs through all of a kernel of 3 x 3,
 // which most do, a body may keep the kernel's vectors in registers as long as the channel lasts.
-template <typename T, int Vectors, typename Body>
+template <typename T, typename Body>
 inline void for_each_contact(const plan<T>& p, const events<T>& x, int64_t sample, int64_t block, int64_t strip,
                              Body& body) {
   const norse_convolution& c = p.c;
@@ -204,7 +204,7 @@ template <typename T, int Vectors, template <typename, int, bool, bool> class Bo
 void add_events(const plan<T>& p, const events<T>& x, int64_t sample, int64_t block, int64_t strip, const T* read,
                 T* sums) {
   const bool registers = p.c.kernel_height == 3 && p.c.kernel_width == 3;
-  auto run = [&](auto body) { for_each_contact<T, Vectors>(p, x, sample, block, strip, body); };
+  auto run = [&](auto body) { for_each_contact(p, x, sample, block, strip, body); };
   if (registers && x.value)
     run(Body<T, Vectors, true, true>{x.value, read, sums, {}});
   else if (registers)
