@@ -31,6 +31,7 @@ _PATTERN = 1021  # as many are chosen, then they repeat
 # What inputs and states are drawn from: standard deviations, since bounds may be far out, and the parameters' values,
 # since where a neuron decides is mostly near one of them.
 _DRAWS: tuple[float | None, ...] = (1.0, 30.0, 1000.0, None)
+_CHANCES = 0.0  # where those are no probabilities: from 0 to 1
 
 
 # The adjoint of a tick, and the random numbers that it reads.
@@ -41,8 +42,9 @@ def check_step(step: Step, activation: Any, arguments: tuple[Any, ...]) -> None:
     """Raises Unsupported where they disagree. `arguments` are those of the trace; input and state may be fake."""
     adjoints: dict[frozenset[str], _Differentiated] = {}  # by what is wanted: draws differ in their numbers alone
     try:
-        for scale in _DRAWS:
-            _check_draw(step, activation, arguments, scale, adjoints)
+        taken = [_check_draw(step, activation, arguments, scale, adjoints) for scale in _DRAWS]
+        if not any(taken) and not _check_draw(step, activation, arguments, _CHANCES, adjoints):
+            raise Unsupported("it takes random numbers, and numbers from 0 to 1, for no probabilities")
     except Unsupported:
         raise
     except Exception as error:
@@ -55,7 +57,8 @@ def _check_draw(
     arguments: tuple[Any, ...],
     scale: float | None,
     adjoints: dict[frozenset[str], _Differentiated],
-) -> None:
+) -> bool:
+    """Whether the numbers could be drawn at all: torch.bernoulli refuses what is no probability."""
     leaves, structure = pytree.tree_flatten(arguments)
     count = len(pytree.tree_leaves(arguments[:2]))  # input and state; the rest are parameters
     leaves[count:] = [_some_parameter(leaf, place) for place, leaf in enumerate(leaves[count:])]
@@ -69,7 +72,12 @@ def _check_draw(
     before = torch.get_rng_state()  # both sides draw the same random numbers
     try:
         with torch.enable_grad():
-            result = activation(*pytree.tree_unflatten(concrete, structure))
+            try:
+                result = activation(*pytree.tree_unflatten(concrete, structure))
+            except RuntimeError as error:
+                if "p_in >= 0" in str(error):
+                    return False
+                raise
             results = (x for x in pytree.tree_leaves(result) if isinstance(x, Tensor))
             expected = dict(zip(step.graph.outputs, results, strict=True))
             torch.set_rng_state(before)
@@ -83,6 +91,7 @@ def _check_draw(
         _check_gradients(split, inputs, expected, adjoints)
     finally:
         torch.set_rng_state(before)
+    return True
 
 
 @dataclass(frozen=True)
@@ -178,9 +187,9 @@ def _differentiated(
     """With types as if all were over time but the weights of synapses."""
     types = {name: Type(x.dtype, (*(() if name in split.weights else (TIME,)), *x.shape)) for name, x in values.items()}
     graph = infer_types(Graph(split.graph.inputs, split.graph.nodes, outputs, (), types))
-    ahead, drawn = draw_ahead(graph, graph.types)
-    types.update({name: draw.type for name, draw in drawn.items()})
-    return differentiate(infer_types(ahead.with_types(types)) if drawn else graph, wanted), drawn
+    drawn = draw_ahead(graph, graph.types)
+    types.update({name: draw.type for name, draw in drawn.ahead.items()})
+    return differentiate(infer_types(drawn.graph.with_types(types)) if drawn.ahead else graph, wanted), drawn.ahead
 
 
 def _with_hoisted(
@@ -231,6 +240,8 @@ def _concrete(leaf: Tensor, free: bool, salt: int, scale: float | None, paramete
         drawn = _normal(like, salt)
     elif scale is None:
         drawn = _around(parameters, like, salt)
+    elif scale == _CHANCES:
+        drawn = _normal(like, salt).sigmoid()
     else:
         drawn = scale * _normal(like, salt + int(scale) - 1)
     return drawn.requires_grad_(leaf.is_floating_point())

@@ -84,7 +84,7 @@ def torch_operations(nodes: Iterable[Node], values: Mapping[str, Any]) -> int:
 def kernel_bytes(kernel: Kernel, over: Extent, matrices: Mapping[str, tuple[int, ...]]) -> int:
     """What a kernel reads and writes, each value once: inputs, initial and last states, outputs."""
     graph = kernel.graph
-    counts = {Kind.TICK: over.all, Kind.ROW: over.elements, Kind.SCALAR: 1}
+    counts = {Kind.TICK: over.all, Kind.ROW: over.elements, Kind.SCALAR: 1, Kind.KEY: 1}
     total = 0
     for name in graph.inputs:
         rows, columns = matrices.get(name.removesuffix("_transposed"), (0, 0))

@@ -206,6 +206,9 @@ def _path(node: Node) -> str:
 
 def _region_note(node: Node, ticks: Graph) -> str:
     if "_row" in node.attrs:
+        known = ticks.types.get(node.uses[0])
+        if not node.attrs["_over_time"] and known is not None and not known.over_time:
+            return "torch, once a call: it makes the ticks" if ticks.types[node.output].over_time else "torch"
         return "torch, all ticks at once" if node.attrs["_over_time"] or ticks.types[node.output].over_time else "torch"
     regions = [n.region for n in ticks.nodes if n.tick and path_of(n.module) == node.attrs["_path"]]
     if any(region.startswith(STEPPED) for region in regions):

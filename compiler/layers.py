@@ -14,6 +14,15 @@ from torch import Tensor, nn
 
 from norse.compiler.errors import InputError, Unsupported
 from norse.torch.module.conv import LConv2d
+from norse.torch.module.encode import (
+    ConstantCurrentLIFEncoder,
+    PoissonEncoder,
+    PoissonEncoderStep,
+    PopulationEncoder,
+    SignedPoissonEncoder,
+    SignedPoissonEncoderStep,
+    SpikeLatencyLIFEncoder,
+)
 
 # Whether a layer, as it is set now, acts on every sample alone when a tick has so many dimensions.
 PerSample = Callable[[Any, int], bool]
@@ -26,6 +35,7 @@ class Layer:
     keeps_spikes: bool = False  # 0/1 in, 0/1 out, however it is set
     keeps_leading: bool = False  # acts on every leading position alone, whatever the input's rank
     random: bool = False  # draws random numbers in training
+    always_random: bool = False  # draws, or may, in eval too
     features: tuple[str, int | None] | None = None  # the attribute with the sizes it expects, and their first dimension
     indices: bool = False  # takes whole numbers
 
@@ -111,6 +121,11 @@ LAYERS: Mapping[type, Layer] = {
         per_sample=_in_eval, keeps_leading=True, random=True,
     ),
     **_spatial(nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, per_sample=_in_eval, random=True),
+    # encoders: of spikes over time, or of the tick that they are called at
+    **_each(PoissonEncoder, SignedPoissonEncoder, per_sample=_never, random=True, always_random=True),
+    **_each(PoissonEncoderStep, SignedPoissonEncoderStep, keeps_leading=True, random=True, always_random=True),
+    **_each(ConstantCurrentLIFEncoder, SpikeLatencyLIFEncoder, per_sample=_never),
+    PopulationEncoder: Layer(None, _never, random=True, always_random=True),  # by functions that may be the user's
     # activations
     **_each(nn.Identity, nn.ReLU, nn.ReLU6, keeps_leading=True, keeps_spikes=True),
     **_each(

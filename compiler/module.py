@@ -13,6 +13,7 @@ from torch.autograd import forward_ad
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes
 
+from norse.compiler.draw_order import check_order
 from norse.compiler.eager import SWITCH
 from norse.compiler.errors import CompileError, InputError, Unsupported
 from norse.compiler.explain import explain, generated_code, noted
@@ -363,6 +364,8 @@ class CompiledModule(nn.Module):
             trace = _traced(model, args, kwargs, options.exact)
             modules = dict(model.named_modules())
             ticks = run_pipeline(trace.graph, options.exact)
+            if options.exact:
+                check_order(trace.graph, ticks, modules)
             steps = make_schedule(ticks, modules, options)
         except Unsupported as why:
             if self.__dict__["_fullgraph"]:

@@ -31,7 +31,8 @@ class Op:
     c: str | None = None
     targets: tuple[Any, ...] = ()  # what the user may have called: functions, and names of tensor methods
     exact: bool = True  # the C expression gives torch's bits
-    draws: Callable[..., torch.Tensor] | None = None  # (shape, dtype=, device=) -> the random numbers in it
+    draws: str | None = None  # the row whose random numbers are in it
+    words: int = 0  # of 32 random bits, that a float32 of it takes; a float64 takes twice as many
     synapse: bool = False  # mixes the neurons: never inside an elementwise loop
     reshapes: bool = False  # makes ticks of another shape: never inside any loop
 
@@ -137,6 +138,10 @@ def filled(operand: Type, *_: Any) -> Type:
     return Type(operand.dtype, operand.axes)
 
 
+def drawn(key: Type, slot: int, dtype: torch.dtype) -> Type:
+    return Type(dtype, key.axes)
+
+
 def chance(probability: Type) -> Type:
     return Type(_floating(probability.dtype), probability.axes, spike=True)
 
@@ -178,6 +183,10 @@ def _floating(dtype: torch.dtype) -> torch.dtype:
 
 
 # ---- what torch computes -------------------------------------------------------------------------
+
+
+def _in_kernels_alone(*operands: Any) -> torch.Tensor:
+    raise NotImplementedError("torch has no such random numbers")
 
 
 def _clamp(x: torch.Tensor, low: Any, high: Any) -> torch.Tensor:
@@ -370,13 +379,18 @@ _ROWS = (
     Op("logical_not", torch.logical_not, comparison, None, "!{0}", (torch.logical_not, "logical_not")),
     Op("where", torch.where, selection, lambda g, out, c, a, b: (None, c.where(g, 0), c.where(0, g)),
        "{0} ? {1} : {2}", (torch.where,)),
-    # random numbers: kernels read them, see draws.py
+    # random numbers of torch, which kernels draw otherwise or read: see draws.py
     Op("bernoulli", torch.bernoulli, chance, lambda g, out, a: (None,), None,
-       (torch.bernoulli, "bernoulli"), exact=False, draws=torch.rand),
+       (torch.bernoulli, "bernoulli"), exact=False, draws="uniform"),
     Op("rand_like", torch.rand_like, filled, lambda g, out, a: (None,), None,
-       (torch.rand_like,), exact=False, draws=torch.rand),
+       (torch.rand_like,), exact=False, draws="uniform"),
     Op("randn_like", torch.randn_like, filled, lambda g, out, a: (None,), None,
-       (torch.randn_like,), exact=False, draws=torch.randn),
+       (torch.randn_like,), exact=False, draws="normal"),
+    # the numbers of a kernel's own generator, from a key, the first of their words, and their dtype
+    Op("uniform", _in_kernels_alone, drawn, lambda g, out, key, slot, dtype: (None, None, None), "norse_uniform",
+       exact=False, words=1),
+    Op("normal", _in_kernels_alone, drawn, lambda g, out, key, slot, dtype: (None, None, None), "norse_normal",
+       exact=False, words=2),
     # the same value, seen otherwise
     Op("cast", lambda x, dtype: x.to(dtype), cast_to,
        lambda g, out, x, dtype: (g if dtype.is_floating_point else None, None), "{0}"),

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     ROW = "row"  # [B, N]: a row for each sample, the same at every tick
     SCALAR = "scalar"  # one number
     MATRIX = "matrix"  # [N, N], row-major
+    KEY = "key"  # 64 bits, of which a number for each tick, sample and neuron is made
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class Kernel:
     def mixes_neurons(self) -> bool:
         """Whether a tick needs whole rows: then a sample is the smallest piece of work, else a block of neurons."""
         return any(node.op == "vecmat" for node in self.graph.nodes)
+
+    @cached_property
+    def draws(self) -> bool:
+        """Whether it makes random numbers."""
+        return Kind.KEY in self.kinds.values()
 
     def dtype(self, name: str) -> torch.dtype:
         return self.graph.types[name].dtype
@@ -100,7 +106,7 @@ def lower_region(
     `requiring`: further ones that make eager's results require a gradient, though nobody asks for theirs.
     """
     expanded = _expanded(tick)
-    _check(expanded)
+    _check(expanded, kinds)
     inputs = (*tick.inputs, *(register.initial for register in tick.registers))
     if not wanted:
         forward = _kernel(expanded, kinds)
@@ -164,9 +170,9 @@ def _expanded(tick: Graph) -> Graph:
     return infer_types(graph)
 
 
-def _check(tick: Graph) -> None:
+def _check(tick: Graph, kinds: Mapping[str, Kind]) -> None:
     for name, type_ in tick.types.items():
-        if type_.dtype not in _DTYPES:
+        if type_.dtype not in _DTYPES and kinds.get(name) != Kind.KEY:
             raise Unsupported(f"%{name} is {str(type_.dtype).removeprefix('torch.')}: kernels know float32 and float64")
     for node in tick.nodes:
         if node.op not in OPS or (OPS[node.op].c is None and not OPS[node.op].synapse):

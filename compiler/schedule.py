@@ -7,6 +7,7 @@ from itertools import groupby
 from torch import nn
 
 from norse.compiler.backend import Backend
+from norse.compiler.draw_order import check_tick
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Node, Register
 from norse.compiler.passes.batch_time import is_synapse
@@ -83,6 +84,8 @@ class _Scheduler:
         reads = {register.value for register in registers}
         inner = [replace(n, region="" if n.tick and not is_synapse(n) else "torch") for n in nodes]
         ordered = fuse_loops(replace(self.graph, nodes=tuple(inner), registers=(), inputs=()))
+        if self.options.exact:
+            check_tick(nodes, ordered.nodes)
         parts: list[Runs] = []
         for piece, group in groupby(ordered.nodes, lambda n: n.region):
             members = list(group)

@@ -50,13 +50,17 @@ def compile(
     active alone, so currents, and spikes that stand on the threshold, may differ by rounding; `exact=True` rules that
     out.
 
+    Random numbers of a neuron's step come from a generator in the kernel, seeded by torch's at every call: of eager's
+    distribution, the same after the same `torch.manual_seed` for all numbers of threads and all devices, but not
+    eager's numbers. With `exact=True` they are eager's, drawn by torch in eager's order.
+
     Args:
         model: any module: neurons of `norse.torch`, cells or layers, in containers or in modules of your own.
         backend: "cpu" and "cuda" are native code for tensors there, "auto" is whichever the tensors are on, "torch"
             uses no native code. Without a C++ compiler, GPU or writable cache: torch runs instead, with one warning.
         exact: outputs and states bit for bit as eager computes them: synapses are called tick by tick where eager does
-            so, and exp and its kin run in torch. Recurrent layers may then be slower than eager. Gradients are sums in
-            another order all the same.
+            so, and exp and its kin and steps that draw random numbers run in torch. Recurrent layers may then be slower
+            than eager. Gradients are sums in another order all the same.
         fullgraph: raise a CompileError instead of running a part of the model eagerly.
         fast_math: let the compiler contract and reassociate arithmetic; results may then differ in the last bits.
         sparse: whether linear layers and convolutions (Conv1d, Conv2d) on the CPU run event-driven, over what is not

@@ -31,6 +31,9 @@ def constants(kernel: Kernel, kind: Kind) -> list[str]:
     for name in kernel.graph.inputs:
         if kernel.kinds[name] != kind:
             continue
+        if kind == Kind.KEY:
+            lines.append(f"const uint64_t {identifier(name)} = norse_scalar<uint64_t>(call, {buffers[name]});")
+            continue
         type_, index = c_type(kernel.graph, name), buffers[name]
         if kind == Kind.SCALAR:
             lines.append(f"const {type_} {identifier(name)} = norse_scalar<{type_}>(call, {index});")
@@ -41,6 +44,11 @@ def constants(kernel: Kernel, kind: Kind) -> list[str]:
             pointer = f"norse_row<const {type_}>(call, {index}, 0, sample)"
             lines.append(f"const {type_}* NORSE_RESTRICT {row(name)} = {pointer};")
     return lines
+
+
+def first_element(kernel: Kernel, neuron: str) -> list[str]:
+    """Where a tick draws random numbers: declares the place of neuron `neuron` among all samples' neurons."""
+    return [f"const int64_t first = sample * call->neurons + {neuron};"] if kernel.draws else []
 
 
 def tick_rows(kernel: Kernel) -> list[str]:

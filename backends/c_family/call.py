@@ -2,7 +2,7 @@
 
 import ctypes
 
-VERSION = 1  # NORSE_KERNEL_VERSION
+VERSION = 2  # NORSE_KERNEL_VERSION
 
 
 class Buffer(ctypes.Structure):
@@ -31,5 +31,6 @@ class Call(ctypes.Structure):
         ("sample_end", ctypes.c_int64),
         ("neuron_begin", ctypes.c_int64),
         ("neuron_end", ctypes.c_int64),
+        ("neurons", ctypes.c_int64),
         ("scratch", ctypes.c_void_p),
     )

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#define NORSE_KERNEL_VERSION 1
+#define NORSE_KERNEL_VERSION 2
 
 // How a buffer stores its values. Kernels read and write NORSE_ELEMENT; the others are for spikes between layers.
 enum norse_storage : int32_t { NORSE_ELEMENT = 0, NORSE_BYTE = 1, NORSE_BIT = 2, NORSE_INDEX = 3 };
@@ -23,6 +23,7 @@ struct norse_call {
   int64_t tick_begin, tick_end;
   int64_t sample_begin, sample_end;
   int64_t neuron_begin, neuron_end;
+  int64_t neurons;  // of a whole sample
   char* scratch;  // of the calling thread, aligned to 64 bytes
 };
 

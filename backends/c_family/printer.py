@@ -24,7 +24,7 @@ _RESERVED = frozenset(
     private protected public register reinterpret_cast restrict return short signed sizeof static static_assert
     static_cast struct switch template this thread_local throw true try typedef typeid typename union unsigned using
     virtual void volatile wchar_t while xor xor_eq
-    call count tick sample neuron given buffers place""".split()  # noqa: SIM905
+    call count tick sample neuron given buffers place first""".split()  # noqa: SIM905
 )
 
 
@@ -81,6 +81,9 @@ def _expression(graph: Graph, node: Node) -> str:
     dtype = graph.types[node.output].dtype
     if node.op == "cast":
         return converted(graph, node.inputs[0], dtype)
+    if row.words:
+        _, slot, _ = node.inputs
+        return f"{row.c}(norse_draw<{slot}>({identifier(node.uses[0])}, tick, first + neuron), {literal(0, dtype)})"
     if node.op == "full_like":
         return literal(node.inputs[1], dtype)
     if node.op == "clamp":

@@ -1,12 +1,13 @@
 """Prints a kernel as C++: for every sample, a loop over ticks; in a tick, loops over a block of neurons in L1."""
 
-from norse.backends.c_family.body import constants, number_buffers, row, stage_body, tick_rows
+from norse.backends.c_family.body import constants, first_element, number_buffers, row, stage_body, tick_rows
 from norse.backends.c_family.printer import c_type, identifier
 from norse.backends.c_family.stages import cut_stages, rows_between
 from norse.compiler.ir import Node
 from norse.compiler.region import Kernel, Kind
 
 _HEADERS = ("norse_kernel.h", "arithmetic.h", "rows.h")
+_FIXED = (Kind.SCALAR, Kind.MATRIX, Kind.KEY)  # the same for all samples
 
 
 def emit_cpp(kernel: Kernel, symbol: str, title: str = "") -> str:
@@ -30,11 +31,11 @@ class _Emitter:
     def lines(self) -> list[str]:
         return [
             f"// {self.title or self.symbol}",
-            *(f'#include "{header}"' for header in _HEADERS),
+            *(f'#include "{header}"' for header in (*_HEADERS, *(("philox.h",) if self.kernel.draws else ()))),
             "",
             f'extern "C" void {self.symbol}(const norse_call* call) {{',
             "  const int64_t count = call->neuron_end - call->neuron_begin;",
-            *(f"  {line}" for kind in (Kind.SCALAR, Kind.MATRIX) for line in constants(self.kernel, kind)),
+            *(f"  {line}" for kind in _FIXED for line in constants(self.kernel, kind)),
             *(self._samples_together() if self.kernel.mixes_neurons else self._sample_by_sample()),
             "}",
             "",
@@ -46,6 +47,7 @@ class _Emitter:
             *(f"  {line}" for line in self._scratch_rows("{index}")),
             "  for (int64_t sample = call->sample_begin; sample < call->sample_end; ++sample) {",
             *(f"    {line}" for line in constants(self.kernel, Kind.ROW)),
+            *(f"    {line}" for line in first_element(self.kernel, "call->neuron_begin")),
             *(f"    {line}" for line in self._state("initial")),
             f"    {self._ticks()}",
             *(f"      {line}" for line in tick_rows(self.kernel)),
@@ -109,7 +111,9 @@ class _Emitter:
         if stage:  # of the rows, those that it reads
             text = "\n".join(stage)
             rows = [*scratch, *constants(self.kernel, Kind.ROW), *tick_rows(self.kernel)]
-            stage = self._of_all([line for line in rows if f"{_declared(line)}[" in text] + stage)
+            rows = [line for line in rows if f"{_declared(line)}[" in text]
+            rows += first_element(self.kernel, "call->neuron_begin") if "first + neuron" in text else []
+            stage = self._of_all(rows + stage)
         return [*stage, *(self._synapse(node) for node in self.stages[index].synapses)]
 
     def _synapse(self, node: Node) -> str:

@@ -15,9 +15,11 @@ from torch.utils import _pytree as pytree
 from norse.backends.c_family.call import Call
 from norse.backends.cpu.events import KINDS
 from norse.backends.cpu.run import Action, driver, recording
+from norse.compiler.draws import draws
 from norse.compiler.module import CompiledModule, Variant
 from norse.compiler.steps.loop import LoopStep
 from norse.compiler.steps.torch_nodes import TorchStep
+from norse.compiler.trace.copies import may_draw
 
 _KERNEL, _COPY, _PRODUCT = 0, 1, 2
 
@@ -142,12 +144,16 @@ def _call(variant: Variant, x: Tensor, state: Any, recorder: Recorder) -> tuple[
     for step in variant.steps:
         before = set(values)
         if isinstance(step, LoopStep):
+            if any(map(draws, step.tick.graph.nodes)):  # by a key that would stay the same
+                raise NotReplayable("it draws random numbers")
             step.run(values)
             if step.reason:
                 raise NotReplayable(step.reason)
             moving |= set(values) - before
         elif isinstance(step, TorchStep):
             for node in step.nodes:
+                if may_draw(node):
+                    raise NotReplayable("it draws random numbers")
                 if moving.isdisjoint(node.uses):
                     step.run_node(node, values)
                     continue

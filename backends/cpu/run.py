@@ -115,7 +115,7 @@ class Executable:
             b, n = 1, b * n  # nothing distinguishes samples from neurons
         buffers = (Buffer * len(tensors_in_order))(*(_buffer(x) for x in tensors_in_order))
         begin, end = ticks or (0, t)
-        call = Call(VERSION, len(buffers), ctypes.addressof(buffers), begin, end, 0, b, 0, n, None)
+        call = Call(VERSION, len(buffers), ctypes.addressof(buffers), begin, end, 0, b, 0, n, n, None)
         threads = threads_for((end - begin) * b * n)
         recorder = _RECORDER.get()
         if recorder is not None:
@@ -143,7 +143,7 @@ def _laid_out(tensor: Tensor, kind: Kind, dtype: torch.dtype, sizes: tuple[int, 
         tensor = tensor.to(dtype)
     if kind == Kind.MATRIX:
         return tensor.contiguous()
-    if kind == Kind.SCALAR:
+    if kind in (Kind.SCALAR, Kind.KEY):
         return tensor
     return tensor if tensor.stride(-1) == 1 or sizes[2] == 1 else tensor.contiguous()
 

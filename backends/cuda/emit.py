@@ -4,7 +4,15 @@ A thread holds its state in registers over all ticks. Where a tick needs whole r
 a block share a sample's neurons and meet at a barrier after every stage.
 """
 
-from norse.backends.c_family.body import constants, next_value, number_buffers, row, stage_body, tick_rows
+from norse.backends.c_family.body import (
+    constants,
+    first_element,
+    next_value,
+    number_buffers,
+    row,
+    stage_body,
+    tick_rows,
+)
 from norse.backends.c_family.printer import c_type, identifier, statements
 from norse.backends.c_family.stages import cut_stages, rows_between
 from norse.compiler.ir import Node
@@ -20,6 +28,7 @@ def emit_cuda(kernel: Kernel, symbol: str, title: str = "") -> str:
     lines = [
         f"// {title or symbol}",
         '#include "kernel.cuh"',
+        *(['#include "philox.h"'] if kernel.draws else []),
         "",
         f'extern "C" __global__ void {symbol}(norse_call given, norse_buffers<{buffer_count(kernel)}> buffers) {{',
         "  given.buffers = buffers.at;",
@@ -71,7 +80,8 @@ def _thread_for_each_neuron(kernel: Kernel) -> list[str]:
         "const int64_t place = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;",
         "const int64_t sample = call->sample_begin + place / count, neuron = call->neuron_begin + place % count;",
         "if (sample >= call->sample_end) return;",
-        *constants(kernel, Kind.SCALAR),
+        *(line for kind in (Kind.SCALAR, Kind.KEY) for line in constants(kernel, kind)),
+        *first_element(kernel, "0"),
         *fixed,
         *first,
         _loop_over_ticks(kernel),
@@ -92,7 +102,8 @@ def _block_for_each_sample(kernel: Kernel) -> list[str]:
     stages = cut_stages(kernel)
     return [
         "const int64_t sample = call->sample_begin + blockIdx.x;",
-        *(line for kind in (Kind.SCALAR, Kind.MATRIX, Kind.ROW) for line in constants(kernel, kind)),
+        *(line for kind in (Kind.SCALAR, Kind.MATRIX, Kind.KEY, Kind.ROW) for line in constants(kernel, kind)),
+        *first_element(kernel, "call->neuron_begin"),
         *_rows_of_the_block(kernel),
         *_each_neuron(_starting_state(kernel)),
         _BARRIER,

@@ -14,7 +14,7 @@ from norse.compiler.errors import Unsupported
 from norse.compiler.region import Kernel, Kind
 
 THREADS = 256  # of a block: even with all 255 registers a thread, 65536 registers of a multiprocessor suffice
-_MOST_BUFFERS = 100  # by value: of the 4096 bytes that a kernel's arguments may have, a call takes 72, a buffer 40
+_MOST_BUFFERS = 100  # by value: of the 4096 bytes that a kernel's arguments may have, a call takes 80, a buffer 40
 
 
 class Module(Protocol):
@@ -63,7 +63,7 @@ class Executable:
         rows = [torch.empty((b, n), dtype=kernel.dtype(name), device=device) for name in self._rows]
         in_order = [*(given[name] for name in self._names), *rows]
         buffers = (Buffer * len(in_order))(*(_buffer(tensor) for tensor in in_order))
-        call = Call(VERSION, len(buffers), None, *(ticks or (0, t)), 0, b, 0, n, None)
+        call = Call(VERSION, len(buffers), None, *(ticks or (0, t)), 0, b, 0, n, n, None)
         blocks = b if kernel.mixes_neurons else -(-b * n // self._threads)
         self._module.launch(self._symbol, blocks, self._threads, call, buffers, device)
         return outputs, final
@@ -82,7 +82,8 @@ class Executable:
         tensor = tensor.detach().to(device, self.kernel.dtype(name))
         if kind == Kind.MATRIX:
             return tensor.contiguous()
-        if kind == Kind.SCALAR or not self.kernel.mixes_neurons or tensor.stride(-1) == 1 or tensor.shape[-1] == 1:
+        of_one = kind in (Kind.SCALAR, Kind.KEY)
+        if of_one or not self.kernel.mixes_neurons or tensor.stride(-1) == 1 or tensor.shape[-1] == 1:
             return tensor
         return tensor.contiguous()
 

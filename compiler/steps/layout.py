@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from norse.compiler.draws import Draw, draw_ahead, draws
+from norse.compiler.draws import Drawn, draw_inside, draws
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import TIME, Graph, Type
 from norse.compiler.passes.infer_types import infer_nodes
@@ -24,8 +24,8 @@ class Layout:
     lead: int
     kinds: Mapping[str, Kind]
     states: tuple[Shape, ...]  # of each register, as eager would return it
-    graph: Graph  # the tick, with the types that it has for these inputs, and its random numbers among them
-    draws: Mapping[str, Draw]
+    graph: Graph  # the tick, with the types that it has for these inputs, and what its random numbers come from
+    drawn: Drawn
 
     @property
     def samples(self) -> int:
@@ -80,19 +80,22 @@ def find_layout(
     later.update({r.value: _tick_type(first[r.next]) for r in tick.registers})
     infer_nodes(tick.nodes, later)
     _check_first_tick(tick, first, later)
-    tick, drawn = draw_ahead(tick, later)
-    later.update({name: draw.type for name, draw in drawn.items()})
-    infer_nodes(tick.nodes, later)
-    varying = (*varying, *drawn)
     shape: Shape = ()
     for name in (*(o for node in tick.nodes for o in node.outputs), *(r.value for r in tick.registers)):
         shape = torch.broadcast_shapes(shape, later[name].tick_axes)
     for register in tick.registers:  # of a state that is given and never read, nothing else is as large
         shape = torch.broadcast_shapes(shape, first[register.value].tick_axes)
+    drawn = draw_inside(tick, later, shape)
+    tick, varying = drawn.graph, (*varying, *drawn.inputs)
+    later.update({name: draw.type for name, draw in drawn.ahead.items()})
+    if drawn.key is not None:
+        later[drawn.key] = Type(torch.int64, shape)
+    infer_nodes(tick.nodes, later)
     for name in tick.outputs:
         if later[name].tick_axes != shape:
             raise Unsupported(f"its output is {list(later[name].tick_axes)} a tick, and its state {list(shape)}")
     kinds = {name: _kind(tick, name, varying, tensors.get(name)) for name in tick.inputs}
+    kinds.update({drawn.key: Kind.KEY} if drawn.key is not None else {})
     matrix = Kind.MATRIX in kinds.values()
     lead = max(len(shape) - 1, 0) if matrix else min(1, max(len(shape) - 1, 0))
     neurons = math.prod(shape[lead:])

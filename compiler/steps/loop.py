@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
 from norse.compiler.backend import Backend, BackendUnavailable, Region
+from norse.compiler.draws import new_key
 from norse.compiler.errors import Unsupported
 from norse.compiler.interpret import run_nodes
 from norse.compiler.ir import Graph, Names, Node, Register, renamed
@@ -139,7 +140,8 @@ class LoopStep:
         wanted = requiring - self.tick.fallback or requiring
         varying = set(self.tick.varying)
         given = [layout.tick(x) if n in varying else layout.fixed(x, layout.kinds[n]) for n, x in tensors.items()]
-        given += [layout.tick(draw.ahead(length, device=clock.device)) for draw in layout.draws.values()]
+        given += [layout.tick(draw.ahead(length, device=clock.device)) for draw in layout.drawn.ahead.values()]
+        given += [] if layout.drawn.key is None else [new_key()]
         states = [layout.state(x if name in wanted else x.detach()) for name, x in initial.items()]
         region = self._region(backend, layout, wanted, requiring)
         if region is None:

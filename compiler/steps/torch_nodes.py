@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.utils import _pytree as pytree
 
 from norse.compiler.calls import Call, row_of
+from norse.compiler.draws import draws
 from norse.compiler.errors import CompileError
 from norse.compiler.interpret import run_node, value_of
 from norse.compiler.ir import Node
@@ -141,7 +142,8 @@ class TorchStep:
         varying = tuple(dict.fromkeys(name for name in node.uses if name not in self._fixed))
         fixed = {name: values[name] for name in node.uses if name in self._fixed}
         sequences = {name: values[name] for name in varying}
-        if node.op in OPS and not OPS[node.op].synapse and _broadcasts_alike(sequences, fixed):
+        draws_eagers = self._exact and draws(node)
+        if node.op in OPS and not OPS[node.op].synapse and not draws_eagers and _broadcasts_alike(sequences, fixed):
             run_node(node, values)
             return values[node.output]
 

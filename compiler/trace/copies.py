@@ -65,10 +65,11 @@ def _form(operand: Operand, indexed: bool) -> Any:
 
 def may_draw(node: Node) -> bool:
     """Whether a call may draw random numbers; of what is not known it is taken for granted."""
-    if node.op == "eager":
+    if node.op == "eager" or draws(node):
         return True
     if "_row" in node.attrs:
-        return bool(node.attrs["_row"].random and node.attrs["_training"])
+        row = node.attrs["_row"]
+        return bool(row.always_random or (row.random and node.attrs["_training"]))
     if "_step" in node.attrs:
         return any(map(draws, node.attrs["_step"].graph.nodes))
     if node.op != "call" or is_function(node):
@@ -142,6 +143,8 @@ def is_function(node: Node) -> bool:
         return not row.random
     if isinstance(target, Made):
         return True
+    if draws(node):
+        return False
     return node.op in OPS or (target if isinstance(target, str) else getattr(target, "__name__", "")) in _FUNCTIONS
 
 

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 import norse.torch as snn
 from norse.compiler.check import check_step
+from norse.compiler.draw_order import check_lift, check_rolled
 from norse.compiler.eager import eager
 from norse.compiler.errors import Unsupported
 from norse.compiler.facts import MODULES_OWN
@@ -96,6 +97,8 @@ def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
     }
     graph = normalise(replace(raw_graph(recorder, ()), outputs=outputs, types=types))
     rolled = roll(graph, lambda path: _starts_by_shape(root.get_submodule(path)), exact)
+    if exact and rolled.graph is not graph:
+        check_rolled(graph, rolled.graph, recorder.modules)
     if rolled.sized:
         recorder.sizes |= {(name, None) for name in rolled.graph.inputs}
     names_now = [rolled.outputs.get(leaf.node.name, leaf.node.name) if is_recorded(leaf) else "" for leaf in flat]
@@ -133,7 +136,8 @@ class _ModelRecorder(Recorder):
     def __init__(self, root: nn.Module, exact: bool) -> None:
         super().__init__(FakeTensorMode(allow_non_fake_inputs=True))
         self.exact = exact
-        self.paths = {id(module): path for path, module in root.named_modules()}
+        self.modules = dict(root.named_modules())
+        self.paths = {id(module): path for path, module in self.modules.items()}
         self.tensors = _tensor_paths(root)
         self.parameters: dict[tuple[str, str], Any] = {}
         self.eager: dict[str, str] = {}
@@ -243,8 +247,6 @@ class _ModelRecorder(Recorder):
         row = LAYERS[type(layer)]
         if not is_recorded(args[0]) or not isinstance(args[0].fake, torch.Tensor):
             raise Unsupported(f"{type(layer).__name__} is called with something else than a tensor")
-        if self.exact and self.lifted and row.random and layer.training:
-            raise Unsupported("exact=True: it draws random numbers at every tick")
         check_layer_input(layer, path, args[0].fake)
         if self.lifted and changes_its_input(layer):
             raise Unsupported(f"{type(layer).__name__} with inplace=True changes its input in place")
@@ -353,11 +355,16 @@ class _ModelRecorder(Recorder):
         inner = module.lifted_module
         fake = sequence.fake
         tick = self._emit("enter", (operand(sequence),), {}, (first_tick(fake),))[0]
+        mark = len(self.graph.nodes)
         before, self.lifted, self.forgets = self.forgets, True, False
         try:
             result = inner(tick, state) if is_stateful(inner) else inner(tick)
         finally:
             self.lifted, self.forgets = False, before
+        if self.exact:
+            lifted = {node.name for node in list(self.graph.nodes)[mark:]}
+            nodes = normalise(raw_graph(self, ())).nodes
+            check_lift([node for node in nodes if lifted.intersection(node.outputs)], self.modules)
         out, new_state = result if is_stateful(inner) else (result, None)
         out = self._leave(out, fake.shape[0])
         new_state = pytree.tree_map(

@@ -109,6 +109,8 @@ class Recorder(fx.proxy.GraphAppendingTracer):
     def create_arg(self, a: Any) -> Any:
         if isinstance(a, torch.Tensor):
             raise Unsupported("it uses a tensor that is not one of its arguments (pass it in p, or as a parameter)")
+        if isinstance(a, torch.Generator):
+            raise Unsupported("it draws random numbers from a generator of its own")
         return super().create_arg(a)
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *rest: Any, **options: Any) -> Any:

@@ -12,7 +12,6 @@ from torch.nn.functional import linear
 
 import norse
 import norse.torch as snn
-from norse.torch.functional.threshold import circ_dist_fn, logistic_fn
 
 from .comparison import assert_close_results, assert_same_results, observe
 from .neurons import Bell, ThreeTimes, UserParameters, UserState, currents, learnt, states, zeros_over_time
@@ -436,94 +435,3 @@ def test_behind_a_layer_a_step_is_native_that(step: Step) -> None:
     torch.testing.assert_close(ours.results[0], eager.results[0], rtol=1e-13, atol=1e-13)
     assert_eagers_gradients(ours.gradients, eager.gradients)
     assert compiled.explain().count("native loop") == 2, compiled.explain()
-
-
-# ---- random numbers --------------------------------------------------------------------------------------------------
-
-
-def draws_spikes(x: Tensor, v: Tensor, p: Tensor, dt: float) -> tuple[Tensor, Tensor]:
-    v = 0.9 * v + x
-    z = logistic_fn(v - p, 2.0)
-    return z, v * (1 - z)
-
-
-def draws_spikes_of_another_kind(x: Tensor, v: Tensor, p: Tensor, dt: float) -> tuple[Tensor, Tensor]:
-    v = 0.9 * v + x
-    z = circ_dist_fn(v - p, 0.5)
-    return z, v * (1 - z)
-
-
-def compares_with_a_draw(x: Tensor, v: Tensor, p: Tensor, dt: float) -> tuple[Tensor, Tensor]:
-    v = 0.9 * v + p * x
-    return (torch.rand_like(v) < torch.sigmoid(v)) * v, v
-
-
-def has_noise(x: Tensor, v: Tensor, p: Tensor, dt: float) -> tuple[Tensor, Tensor]:
-    v = 0.9 * v + p * x + 0.3 * torch.randn_like(x)
-    return v + torch.bernoulli(torch.sigmoid(v)), v
-
-
-RANDOM = [draws_spikes, draws_spikes_of_another_kind, compares_with_a_draw, has_noise]
-random_steps = pytest.mark.parametrize("step", RANDOM, ids=lambda step: step.__name__.replace("_", " "))
-
-
-def random_layer(step: Callable[..., Any]) -> snn.SNN:
-    return snn.SNN(step, lambda x: torch.zeros_like(x[0]), nn.Parameter(torch.tensor(0.7).double()))
-
-
-def seeded(module: nn.Module, x: Tensor, state: Any) -> Any:
-    torch.manual_seed(11)
-    return module(x)
-
-
-@random_steps
-@pytest.mark.parametrize("exact", [False, True], ids=["", "exact"])
-def test_a_step_draws_what_eager_draws_where_it(step: Step, exact: bool) -> None:
-    """Exact, always; else where the step draws uniform numbers once a tick, since all ticks' are drawn first."""
-    layer, x = random_layer(step), currents("", 30, 4, 6)
-    eager = observe(copy.deepcopy(layer), x, call=seeded)
-    compiled = norse.compile(layer, exact=exact, fullgraph=True)
-    ours = observe(compiled, x, call=seeded)
-    if exact or step is not has_noise:
-        assert_close_results(ours, eager, 1e-13)
-        assert_eagers_gradients(ours.gradients, eager.gradients)
-    if not exact:
-        assert "native loop" in compiled.explain(), compiled.explain()
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_seed_gives_the_same_noise_whatever_the_number_of_threads(threads: int) -> None:
-    compiled, x = norse.compile(random_layer(has_noise)), torch.zeros(50, 16, 100, dtype=torch.float64)
-    before = torch.get_num_threads()
-    torch.manual_seed(3)
-    one, _ = compiled(x)
-    torch.set_num_threads(threads)
-    try:
-        torch.manual_seed(3)
-        assert torch.equal(compiled(x)[0], one)
-        assert not torch.equal(compiled(x)[0], one)
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_noise_has_the_distribution_that_is_asked_for() -> None:
-    """Mean and variance of 96 000 draws, and their covariance between ticks and neurons, to five standard errors."""
-
-    def step(x: Tensor, v: Tensor, p: None, dt: float) -> tuple[Tensor, Tensor]:
-        return torch.randn_like(x) + torch.bernoulli(torch.sigmoid(x)), v
-
-    compiled = norse.compile(snn.SNN(step, lambda x: torch.zeros_like(x[0]), None), fullgraph=True)
-    torch.manual_seed(3)
-    y, _ = compiled(torch.zeros(400, 4, 60, dtype=torch.float64))
-    count, variance = y.numel(), 1.25
-    assert abs(float(y.mean()) - 0.5) < 5 * (variance / count) ** 0.5
-    assert abs(float(y.var()) - variance) < 5 * variance * (2 / count) ** 0.5
-    centred = y - y.mean()
-    for one, other in ((centred[1:], centred[:-1]), (centred[..., 1:], centred[..., :-1])):
-        assert abs(float((one * other).mean())) < 5 * variance / one.numel() ** 0.5
-
-
-def test_tracing_leaves_torchs_generator_alone() -> None:
-    compiled, x = norse.compile(random_layer(draws_spikes)), currents("", 5, 2, 3)
-    first = seeded(compiled, x, None)[0]
-    assert torch.equal(seeded(compiled, x, None)[0], first)
