@@ -55,7 +55,7 @@ def draws(node: Node) -> bool:
 
 def new_key() -> Tensor:
     """64 random bits of torch's default generator, so that torch.manual_seed decides and every call differs."""
-    return torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64)
+    return torch.randint(-(2**63), 2**63 - 1, (), dtype=torch.int64, device="cpu")
 
 
 def draw_ahead(graph: Graph, types: Mapping[str, Type]) -> Drawn:

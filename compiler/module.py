@@ -27,7 +27,7 @@ from norse.compiler.profile import Profile
 from norse.compiler.schedule import Options, make_schedule
 from norse.compiler.steps.loop import warn_once
 from norse.compiler.steps.stepped import Runs
-from norse.compiler.stream import Stream
+from norse.compiler.stream import Stream, takes_time
 from norse.compiler.trace.model import Trace, trace_model
 
 _MOST_VARIANTS = 8
@@ -325,6 +325,7 @@ class CompiledModule(nn.Module):
             >>> [tick(torch.full((1, 3), 9.0)).shape for _ in range(3)]
             [torch.Size([1, 4]), torch.Size([1, 4]), torch.Size([1, 4])]
         """
+        over_time = takes_time(self.model) if over_time is None else over_time
         return Stream(self, self.__dict__["_options"].record, over_time, state)
 
     @property

@@ -34,12 +34,15 @@ def no_replay(compiled: Any, x: Tensor, state: Any) -> None:
     """Every tick is a call."""
 
 
+def takes_time(model: nn.Module) -> bool:
+    """Whether it has layers over time."""
+    return any(isinstance(module, snn.SNN | snn.SNNRecurrent | snn.Lift) for module in model.modules())
+
+
 class Stream:
     """Calls a compiled model one tick at a time. Made by `CompiledModule.stream`."""
 
-    def __init__(self, compiled: nn.Module, record: Record, over_time: bool | None, state: Any) -> None:
-        if over_time is None:
-            over_time = any(isinstance(m, snn.SNN | snn.SNNRecurrent | snn.Lift) for m in compiled.modules())
+    def __init__(self, compiled: nn.Module, record: Record, over_time: bool, state: Any) -> None:
         self._compiled, self._record, self._over_time = compiled, record, over_time
         self._state = state
         self._tried: Any = None  # the kind of tick that was recorded last, or can't be

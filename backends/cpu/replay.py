@@ -109,11 +109,12 @@ def record(compiled: CompiledModule, x: Tensor, state: Any) -> Replay | None:
     read, and does not, would show."""
     if x.device.type != "cpu" or x.dtype not in KINDS:
         return None
-    compiled(x, state)
-    variant = compiled.variant
     try:
-        replay = Replay(compiled, variant, x, state)
-        return replay if _agrees(replay, variant, x, state) else None
+        with torch.random.fork_rng(devices=()):  # what these calls draw is no tick's
+            compiled(x, state)
+            variant = compiled.variant
+            replay = Replay(compiled, variant, x, state)
+            return replay if _agrees(replay, variant, x, state) else None
     except NotReplayable:
         return None
 

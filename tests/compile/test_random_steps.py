@@ -626,7 +626,10 @@ def test_exact_gradients_are_eagers(step: Step) -> None:
 def test_explain_says_why_exact_runs_eagerly() -> None:
     compiled = norse.compile(Loop(), exact=True)
     compiled(torch.rand(9, 4, 5))
-    assert "it would draw random numbers in another order" in compiled.explain()
+    assert "is not all that draws random numbers at a tick" in compiled.explain()
+    lifted = norse.compile(EXACT["cells in a Lift"](), exact=True)
+    lifted(torch.rand(9, 4, 5))
+    assert "is not all that draws random numbers at a tick" in lifted.explain()
 
 
 # ---- what else draws -------------------------------------------------------------------------------------------------
@@ -775,8 +778,37 @@ def test_the_operator_draws_what_the_shortcut_draws(monkeypatch: pytest.MonkeyPa
     compiled = norse.compile(layer(scaled_by_a_draw), fullgraph=True)
     x = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(0))
     direct = results_and_gradients(compiled, x)
-    monkeypatch.setattr(operators, "_traced", lambda inputs: True)
+    monkeypatch.setattr(operators, "is_traced", lambda inputs: True)
     assert_same(results_and_gradients(compiled, x), direct)
+
+
+def test_torch_compile_and_export_draw_by_the_seed() -> None:
+    """The key is drawn in their graphs, at every call."""
+    compiled, x = norse.compile(layer(scaled_by_a_draw), fullgraph=True), torch.randn(4, 3, 5)
+    expected = seeded(compiled, x)[0]
+    torch._dynamo.reset()
+    for module in (torch.compile(compiled, backend="aot_eager"), torch.export.export(compiled, (x,)).module()):
+        assert torch.equal(seeded(module, x)[0], expected)
+        assert not torch.equal(module(x)[0], expected)
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["", "exact"])
+def test_a_stream_draws_anew_at_every_tick(exact: bool) -> None:
+    """None of its ticks is a replay of another, and recording them draws nothing."""
+    stream = norse.compile(layer(spikes_by_chance), exact=exact).stream()
+    model, state = cell(spikes_by_chance), None
+    torch.manual_seed(1)
+    x = torch.rand(60, 2, 50)
+    with torch.no_grad():
+        torch.manual_seed(2)
+        ticks = [stream(tick).clone() for tick in x]
+        torch.manual_seed(2)
+        for tick, ours in zip(x, ticks, strict=True):
+            theirs, state = model(tick, state)
+            assert not exact or torch.equal(ours, theirs)
+    assert not stream.replayed
+    assert not any(torch.equal(a, b) for a, b in itertools.pairwise(ticks))
 
 
 def test_torchs_own_path_draws_by_the_seed() -> None:

@@ -52,6 +52,11 @@ def test_ticks_are_those_of_the_sequence_and_are_replayed(make: Any, batch: int,
     assert stream.replayed
 
 
+def test_a_layer_over_time_takes_ticks_on_its_own() -> None:
+    model = snn.LIF()
+    same(norse.compile(model).stream(), model, spikes(40, 3, 30) * 9)
+
+
 def test_a_model_of_cells_takes_ticks_as_it_does_anyway() -> None:
     torch.manual_seed(0)
     model = snn.SequentialState(nn.Linear(30, 20), snn.LIFCell(), snn.LICell())
