@@ -1,4 +1,4 @@
-"""Whatever users write, as CUDA text that the shim runs: loops, feedback, steps, random numbers, networks."""
+"""Whatever users write, as CUDA text that the shim runs: loops, feedback, steps, networks."""
 
 import copy
 from typing import Any
@@ -18,9 +18,6 @@ from ..compile.test_steps import (
     STEPS,
     assert_eagers_gradients,
     coupled,
-    draws_spikes,
-    random_layer,
-    seeded,
     through_a_bias,
     through_computed_weights,
 )
@@ -62,10 +59,6 @@ def test_a_step_that_a_user_wrote_is_eagers(step: Any) -> None:
 def test_neurons_that_a_user_connects_are_eagers(step: Any) -> None:
     """A product with a matrix inside of the loop, whose neurons wait for each other."""
     assert_eagers(coupled(step), currents("", 9, 4, 8), states(UserState, 4, 8))
-
-
-def test_random_numbers_are_drawn_as_eager_draws_them() -> None:
-    assert_eagers(random_layer(draws_spikes), currents("", 30, 4, 6), call=seeded)
 
 
 def test_a_network_of_convolutions_learns_as_eager_does() -> None:
