@@ -45,10 +45,14 @@ class Variant:
     reason: str = ""
 
     def fits(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether the call has the sizes that the trace holds for: those that a user's Python read as numbers."""
-        if self.trace is None or not self.trace.sizes:
+        """Whether the call has the sizes that the trace holds for: those that a user's Python read as numbers, and
+        whether there is any tick."""
+        if self.trace is None or not (self.trace.sizes or self.trace.no_ticks):
             return True
         shapes = [leaf.shape for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        index, empty = self.trace.no_ticks or (0, 0 in shapes[0][:1])
+        if (0 in shapes[index][:1]) != empty:
+            return False
         return all(
             (shapes[index] if dimension is None else shapes[index][dimension]) == size
             for index, dimension, size in self.trace.sizes

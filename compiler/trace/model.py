@@ -67,6 +67,7 @@ class Trace:
     eager: dict[str, str]  # module path -> reason
     followed: tuple[str, ...]  # modules whose forward was run through while tracing
     sizes: tuple[tuple[int, int | None, Any], ...] = ()  # argument, dimension (None: all) and size that it holds for
+    no_ticks: tuple[int, bool] | None = None  # the argument whose ticks are those of a lifted cell; whether it has none
 
 
 def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], exact: bool = False) -> Trace:
@@ -109,6 +110,7 @@ def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
         recorder.eager,
         tuple(recorder.followed),
         recorder.sizes_of(rolled.graph.inputs),
+        recorder.no_ticks,
     )
 
 
@@ -148,6 +150,7 @@ class _ModelRecorder(Recorder):
         self.sizes: set[tuple[str, int | None]] = set()  # read as numbers: of which input, and which dimension
         self.beginning = Beginning(root)
         self.made: dict[int, Made] = {}  # tensors that the model's code has made of numbers
+        self.no_ticks: tuple[int, bool] | None = None
         self._calls: dict[Any, _NeuronCall] = {}
         self._counting: set[str] = set()  # layers in a Lift that keep statistics of their calls
         self._layers: dict[Any, Any] = {}  # what a layer makes of an input of a shape
@@ -367,6 +370,16 @@ class _ModelRecorder(Recorder):
             check_lift([node for node in nodes if lifted.intersection(node.outputs)], self.modules)
         out, new_state = result if is_stateful(inner) else (result, None)
         out = self._leave(out, fake.shape[0])
+        # A state that was not given is still None after no ticks.
+        counts = any(type(part) in LAYERS and part.training and part._buffers for part in inner.modules())
+        if counts or is_stateful(inner):
+            given = [node.name for node in self.graph.nodes if node.op == "placeholder"]
+            name = sequence.node.name
+            self.no_ticks = (given.index(name) if name in given else 0, fake.shape[0] == 0)
+        if fake.shape[0] == 0 and counts:
+            raise Unsupported("without ticks, eager tries one of zeros, and a layer counts it in its statistics")
+        if fake.shape[0] == 0 and is_stateful(inner):
+            return out, state
         new_state = pytree.tree_map(
             lambda leaf: self._last(leaf) if is_recorded(leaf) else leaf, new_state, is_leaf=is_recorded
         )
