@@ -25,6 +25,7 @@ from norse.compiler.passes.pipeline import run_pipeline
 from norse.compiler.pieces import in_ranges
 from norse.compiler.profile import Profile
 from norse.compiler.schedule import Options, make_schedule
+from norse.compiler.steps.alignment import made_apart
 from norse.compiler.steps.loop import warn_once
 from norse.compiler.steps.stepped import Runs
 from norse.compiler.stream import Stream, takes_time
@@ -371,7 +372,7 @@ class CompiledModule(nn.Module):
             ticks = run_pipeline(trace.graph, options.exact)
             if options.exact:
                 check_order(trace.graph, ticks, modules)
-            steps = make_schedule(ticks, modules, options)
+            steps = make_schedule(ticks, modules, options, made_apart(trace.graph))
         except Unsupported as why:
             if self.__dict__["_fullgraph"]:
                 raise CompileError(f"norse.compile(fullgraph=True): {why}") from why

@@ -30,13 +30,15 @@ class Options:
     record: Record = no_replay  # what makes a stream's replay
 
 
-def make_schedule(graph: Graph, modules: Mapping[str, nn.Module], options: Options) -> list[Runs]:
-    """One step a region, regions as the passes put them in order."""
-    return _Scheduler(graph, modules, options).steps()
+def make_schedule(
+    graph: Graph, modules: Mapping[str, nn.Module], options: Options, apart: frozenset[str] = frozenset()
+) -> list[Runs]:
+    """One step a region, regions as the passes put them in order. `apart` is what eager makes anew at every tick."""
+    return _Scheduler(graph, modules, options, apart).steps()
 
 
 class _Scheduler:
-    def __init__(self, graph: Graph, modules: Mapping[str, nn.Module], options: Options) -> None:
+    def __init__(self, graph: Graph, modules: Mapping[str, nn.Module], options: Options, apart: frozenset[str]) -> None:
         self.graph, self.modules, self.options = graph, modules, options
         self.fixed: set[str] = set()  # what does not vary with time: parameters, and what is made of them alone
         for node in graph.nodes:
@@ -44,6 +46,7 @@ class _Scheduler:
             if node.op == "parameter" or node.region == "prologue" or of_fixed:
                 self.fixed.update(node.outputs)
         self.wanted = frozenset({*graph.outputs, *(register.initial for register in graph.registers)})
+        self.apart = apart if options.exact else frozenset()
         self.final_of = {register.next: f"final {register.value}" for register in graph.registers}
         self.readers = self._readers(graph.nodes)
         self.registers: dict[str, list[int]] = {}
@@ -66,7 +69,8 @@ class _Scheduler:
             return self._loop(nodes, region)
         if kind == STEPPED:
             return self._stepped(nodes, region)
-        return TorchStep(nodes, self.modules, self.final_of, self.fixed, self.options.exact, self.options.synapses)
+        options = self.options
+        return TorchStep(nodes, self.modules, self.final_of, self.fixed, options.exact, options.synapses, self.apart)
 
     def _loop(self, nodes: Sequence[Node], region: str) -> LoopStep:
         over_time = any(self.graph.types[node.outputs[0]].over_time for node in nodes)
@@ -101,7 +105,7 @@ class _Scheduler:
             raise Unsupported(
                 "nothing enters its feedback from outside, so that nothing tells how many ticks there are"
             )
-        return SteppedStep(region, parts, registers, moving, [n for n in used if n in self.fixed], outputs)
+        return SteppedStep(region, parts, registers, moving, [n for n in used if n in self.fixed], outputs, self.apart)
 
     def _torch_tick(self, node: Node) -> TorchStep:
         """A layer or a call of the user at one tick."""

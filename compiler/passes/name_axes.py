@@ -12,15 +12,15 @@ from norse.compiler.ops import OPS
 
 def name_axes(graph: Graph) -> Graph:
     """`[100, 16, 256]` becomes `[T, B, 256]` where the first dimension is time. Types before have sizes for axes."""
-    lifted = {name for node in graph.nodes if _in_lift(node) for name in node.outputs}
+    lifted = {name for node in graph.nodes if is_of_one_tick(node) for name in node.outputs}
     lifted |= {register.value for register in graph.registers}
     over_time = _over_time(graph)
     spikes = _spikes(graph)
-    parameters = {node.output for node in graph.nodes if node.op == "parameter"}
+    alike = {node.output for node in graph.nodes if node.op == "parameter"} | _states_of_all_samples(graph)
     types = {}
     for name, type_ in graph.types.items():
         axes = type_.axes
-        if name not in parameters:
+        if name not in alike:
             # Inside a Lift, sizes are those of one tick.
             first = (TIME,) if name in lifted or name in over_time else ()
             rest = axes[1:] if name in over_time and name not in lifted else axes
@@ -29,7 +29,20 @@ def name_axes(graph: Graph) -> Graph:
     return graph.with_types(types)
 
 
-def _in_lift(node: Node) -> bool:
+def _states_of_all_samples(graph: Graph) -> set[str]:
+    """States of fewer dimensions than a tick: a membrane that starts where each neuron of a map rests."""
+    found: set[str] = set()
+    registers = {register.value for register in graph.registers}
+    for node in graph.nodes:
+        if "_step" in node.attrs:
+            rank = len(graph.types[node.uses[0]].axes) - bool(node.attrs.get("_own_time"))
+            states = (use for use in node.uses[1:] if use in graph.types and use not in registers)
+            found.update(use for use in states if len(graph.types[use].axes) < rank)
+    return found
+
+
+def is_of_one_tick(node: Node) -> bool:
+    """Whether it is inside of a Lift or a user's loop, where values are those of a tick."""
     over_time, own_time = node.attrs.get("_over_time", False), node.attrs.get("_own_time", False)
     return node.op == "enter" or (over_time and not own_time and node.op != "initial_state")
 

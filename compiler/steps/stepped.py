@@ -1,12 +1,13 @@
 """A neuron's loop over time in Python: synapses by torch tick by tick as eager calls them, the rest in native ticks."""
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Container, MutableMapping, Sequence
 from typing import Any, Protocol
 
 import torch
 
 from norse.compiler.interpret import run_node
 from norse.compiler.ir import Node, Register
+from norse.compiler.steps.alignment import ticks_of
 
 Values = MutableMapping[str, Any]
 
@@ -36,13 +37,15 @@ class SteppedStep:
         varying: Sequence[str],
         fixed: Sequence[str],
         outputs: Sequence[str],
+        apart: Container[str] = (),
     ) -> None:
         self.title = title
         self.parts, self.registers = tuple(parts), tuple(registers)
         self.varying, self.fixed, self.outputs = tuple(varying), tuple(fixed), tuple(outputs)
+        self._apart = apart
 
     def run(self, values: Values) -> None:
-        ticks = [values[name].unbind(0) for name in self.varying]
+        ticks = [ticks_of(name, values, name in self._apart) for name in self.varying]
         fixed = {name: values[name] for name in self.fixed}
         states = {register.value: values[register.initial] for register in self.registers}
         made: dict[str, list[Any]] = {name: [] for name in self.outputs}

@@ -17,6 +17,7 @@ from norse.compiler.interpret import run_node, value_of
 from norse.compiler.ir import Node
 from norse.compiler.layers import Layer, check_layer_input
 from norse.compiler.ops import OPS
+from norse.compiler.steps.alignment import kept, ticks_of
 from norse.compiler.trace.neuron import first_tick
 from norse.torch.functional.sparse import stack, unbind
 
@@ -44,8 +45,10 @@ class TorchStep:
         fixed: Container[str],
         exact: bool,
         synapses: Synapses = Synapses(),
+        apart: Container[str] = (),
     ) -> None:
         self.nodes, self._modules, self._exact, self._synapses = tuple(nodes), modules, exact, synapses
+        self._apart = apart
         self._final_of, self._fixed = final_of, fixed
 
     def run(self, values: Values) -> None:
@@ -121,7 +124,8 @@ class TorchStep:
 
     def _eager_ticks(self, node: Node, values: Values) -> list[Any]:
         """A module in a user's loop: nothing is known of it, so every tick has a call of its own."""
-        sequences = {name: unbind(values[name]) for name in node.uses if name not in self._fixed}
+        varying = dict.fromkeys(name for name in node.uses if name not in self._fixed)
+        sequences = {name: ticks_of(name, values, name in self._apart) for name in varying}
         fixed = {name: values[name] for name in node.uses if name in self._fixed}
         ticks = ({**fixed, **dict(zip(sequences, now, strict=True))} for now in zip(*sequences.values(), strict=True))
         made = [self._eager(node, tick) for tick in ticks]
@@ -132,7 +136,7 @@ class TorchStep:
         x = value_of(node.inputs[0], values)
         check_layer_input(layer, node.attrs["_path"], first_tick(x) if node.attrs["_over_time"] else x)
         if node.attrs["_over_time"] and (self._exact or not row.per_sample(layer, x.ndim - 1)):
-            return _tick_by_tick(layer, x)
+            return self._called_tick_by_tick(layer, node, node.uses[:1], values)
         native = self._synapses.layers.get(type(layer))
         call = layer if native is None else partial(native, layer)
         return _at_once(call, row, x) if node.attrs["_over_time"] else call(x)
@@ -154,7 +158,21 @@ class TorchStep:
 
         ranks = {x.ndim - 1 for x in sequences.values()}
         row = None if self._exact or len(ranks) != 1 else row_of(node, varying, *ranks)
-        return _tick_by_tick(tick, *sequences.values()) if row is None else _at_once(tick, row, *sequences.values())
+        if row is None:
+            return self._called_tick_by_tick(tick, node, varying, values)
+        return _at_once(tick, row, *sequences.values())
+
+    def _called_tick_by_tick(
+        self, function: Callable[..., Any], node: Node, names: Sequence[str], values: Values
+    ) -> Any:
+        """Tick by tick; where bits matter, on ticks as eager has them, which are kept for those that read them."""
+        sequences = [values[name] for name in names]
+        if not self._apart or sequences[0].shape[0] == 0:
+            return _tick_by_tick(function, *sequences)
+        made = _one_by_one(function, *(ticks_of(name, values, name in self._apart) for name in names))
+        columns = zip(*made, strict=True) if len(node.outputs) > 1 else [made]
+        values.update({kept(name): list(column) for name, column in zip(node.outputs, columns, strict=True)})
+        return _stacked(made)
 
 
 def _operands(node: Node, values: Values) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -187,7 +205,14 @@ def _tick_by_tick(function: Callable[..., Any], *sequences: Tensor) -> Any:
         with torch.no_grad():
             tick = function(*(x.new_zeros(x.shape[1:]) for x in sequences))
         return _each(tick, lambda x: x.new_empty((0, *x.shape)))
-    made = [function(*ticks) for ticks in zip(*(unbind(x) for x in sequences), strict=True)]
+    return _stacked(_one_by_one(function, *(unbind(x) for x in sequences)))
+
+
+def _one_by_one(function: Callable[..., Any], *ticks: Sequence[Tensor]) -> list[Any]:
+    return [function(*now) for now in zip(*ticks, strict=True)]
+
+
+def _stacked(made: list[Any]) -> Any:
     return tuple(map(stack, map(list, zip(*made, strict=True)))) if isinstance(made[0], tuple) else stack(made)
 
 

@@ -373,9 +373,9 @@ class _ModelRecorder(Recorder):
         # A state that was not given is still None after no ticks.
         counts = any(type(part) in LAYERS and part.training and part._buffers for part in inner.modules())
         if counts or is_stateful(inner):
-            given = [node.name for node in self.graph.nodes if node.op == "placeholder"]
+            inputs = [node.name for node in self.graph.nodes if node.op == "placeholder"]
             name = sequence.node.name
-            self.no_ticks = (given.index(name) if name in given else 0, fake.shape[0] == 0)
+            self.no_ticks = (inputs.index(name) if name in inputs else 0, fake.shape[0] == 0)
         if fake.shape[0] == 0 and counts:
             raise Unsupported("without ticks, eager tries one of zeros, and a layer counts it in its statistics")
         if fake.shape[0] == 0 and is_stateful(inner):

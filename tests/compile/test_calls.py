@@ -1,7 +1,7 @@
 """Functions of torch that a user calls inside a Lift: all ticks at once where they act on every sample alone."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -88,13 +88,13 @@ TICK_BY_TICK: dict[str, tuple[tuple[int, ...], Callable[[Any, Tensor], Tensor]]]
 def apart(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Gets the number of ticks whenever something runs tick by tick."""
     seen: list[int] = []
-    one_by_one = torch_nodes._tick_by_tick
+    one_by_one = torch_nodes._one_by_one
 
-    def noting(function: Callable[..., Tensor], *sequences: Tensor) -> Tensor:
-        seen.append(sequences[0].shape[0])
-        return one_by_one(function, *sequences)
+    def noting(function: Callable[..., Tensor], *ticks: Sequence[Tensor]) -> list[Tensor]:
+        seen.append(len(ticks[0]))
+        return one_by_one(function, *ticks)
 
-    monkeypatch.setattr(torch_nodes, "_tick_by_tick", noting)
+    monkeypatch.setattr(torch_nodes, "_one_by_one", noting)
     return seen
 
 
