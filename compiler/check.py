@@ -106,6 +106,12 @@ class _Split:
     def weights(self) -> set[str]:
         return {node.uses[1] for node in self.graph.nodes if node.op == "linear"}
 
+    @property
+    def rows(self) -> set[str]:
+        """The inputs that a loop reads tick by tick: what the hoisted ones were computed from is not among them."""
+        read = {use for node in self.graph.nodes for use in node.uses}.union(self.graph.outputs)
+        return read.intersection(self.inputs) - self.weights
+
 
 def _split(step: Step, given: dict[str, Tensor]) -> _Split:
     fixed = [name for name, (argument, _) in zip(step.graph.inputs, step.inputs, strict=True) if argument > 1]
@@ -135,7 +141,7 @@ def _check_gradients(
     shape = _common_shape(split, expected)
     values: dict[str, Any] = {name: x.detach() for name, x in split.inputs.items()}
     if shape is not None:
-        values.update({name: x.expand(shape) for name, x in values.items() if name not in split.weights})
+        values.update({name: values[name].expand(shape) for name in split.rows})
         seeds = {name: _widened(seed, shape) for name, seed in seeds.items()}
     key = frozenset(name for name, x in split.inputs.items() if x.requires_grad)
     if key not in adjoints:
@@ -163,7 +169,7 @@ def _check_gradients(
 def _common_shape(split: _Split, expected: dict[str, Tensor]) -> torch.Size | None:
     """The shape that a loop would give all values, so that gradients of narrower ones add up. None with synapses
     between neurons of other numbers."""
-    rows = [x for name, x in split.inputs.items() if name not in split.weights]
+    rows = [x for name, x in split.inputs.items() if name in split.rows]
     if split.weights and len({x.shape[-1] for x in rows if x.ndim}) > 1:
         return None
     try:
