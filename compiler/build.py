@@ -83,6 +83,8 @@ def identity(constant: Any) -> Any:
     """1, 1.0 and True are equal and hash alike, and so are 0.0 and -0.0, but they are not the same constant."""
     if isinstance(constant, tuple):
         return tuple(identity(part) for part in constant)
+    if isinstance(constant, slice):  # it has no hash
+        return slice, identity((constant.start, constant.stop, constant.step))
     if isinstance(constant, float):
         return float, constant, math.copysign(1, constant)
     return type(constant), constant

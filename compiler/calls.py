@@ -4,6 +4,7 @@ A user's call inside a lifted module, or in a loop over time, takes all ticks at
 tick by tick where there's none.
 """
 
+import operator
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ class Call:
     sample_rank: int | None = None  # dimensions of one sample; None: a tick has any number, and the batch is the first
     per_sample: Callable[..., bool] = lambda rank, *args, **kwargs: True  # given the other arguments
     keeps_leading: bool = False  # acts on every leading position alone, whatever the input's rank
+    keeps_spikes: bool = False  # 0/1 in, 0/1 out
+    random: bool = False  # draws random numbers in training
 
 
 def _flattens_features(rank: int, start_dim: int = 0, end_dim: int = -1) -> bool:
@@ -82,13 +85,16 @@ CALLS: Mapping[Any, Call] = {
     **_spatial(torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d),
     # pooling
     **_spatial(functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d),
-    **_spatial(functional.max_pool1d, functional.max_pool2d, functional.max_pool3d, per_sample=_one_result),
-    **_spatial(torch.max_pool1d, torch.max_pool2d, torch.max_pool3d),
+    **_spatial(
+        functional.max_pool1d, functional.max_pool2d, functional.max_pool3d,
+        per_sample=_one_result, keeps_spikes=True,
+    ),
+    **_spatial(torch.max_pool1d, torch.max_pool2d, torch.max_pool3d, keeps_spikes=True),
     **_spatial(functional.lp_pool1d, functional.lp_pool2d, functional.lp_pool3d),
     **_spatial(torch.adaptive_avg_pool1d, functional.adaptive_avg_pool2d, functional.adaptive_avg_pool3d),
     **_spatial(
         functional.adaptive_max_pool1d, functional.adaptive_max_pool2d, functional.adaptive_max_pool3d,
-        per_sample=_one_result,
+        per_sample=_one_result, keeps_spikes=True,
     ),
     # activations
     **_each(
@@ -100,25 +106,34 @@ CALLS: Mapping[Any, Call] = {
         functional.leaky_relu, functional.mish, functional.relu6, functional.selu, functional.silu,
         per_sample=_on_a_copy, keeps_leading=True,
     ),
-    functional.dropout: Call(None, _without_draws, keeps_leading=True),
+    functional.dropout: Call(None, _without_draws, keeps_leading=True, random=True),
     **_each(
         functional.softmax, torch.softmax, "softmax", functional.log_softmax, torch.log_softmax, "log_softmax",
         per_sample=_along_features,
     ),
     # over features, and shapes
     **_each(functional.layer_norm, functional.rms_norm, keeps_leading=True),
-    **_each(torch.mean, "mean", torch.sum, "sum", torch.amax, "amax", torch.amin, "amin", per_sample=_along_features),
-    **_each(torch.flatten, "flatten", per_sample=_flattens_features),
-    **_each(torch.unflatten, "unflatten", torch.squeeze, "squeeze", per_sample=_along_features),
-    **_each(torch.transpose, "transpose", torch.swapaxes, "swapaxes", per_sample=_between_features),
-    **_each(torch.permute, "permute", per_sample=_orders_features),
-    **_each(torch.cat, torch.concat, torch.concatenate, per_sample=_along_features),
+    **_each(torch.mean, "mean", torch.sum, "sum", per_sample=_along_features),
+    **_each(torch.amax, "amax", torch.amin, "amin", per_sample=_along_features, keeps_spikes=True),
+    **_each(torch.flatten, "flatten", per_sample=_flattens_features, keeps_spikes=True),
+    **_each(torch.unflatten, "unflatten", torch.squeeze, "squeeze", per_sample=_along_features, keeps_spikes=True),
+    **_each(
+        torch.transpose, "transpose", torch.swapaxes, "swapaxes", per_sample=_between_features, keeps_spikes=True
+    ),
+    **_each(torch.permute, "permute", per_sample=_orders_features, keeps_spikes=True),
+    **_each(torch.cat, torch.concat, torch.concatenate, per_sample=_along_features, keeps_spikes=True),
     **_each(torch.chunk, "chunk", torch.split, "split", torch.topk, "topk", per_sample=_dimension_at(1)),
     **_each(torch.max, "max", torch.min, "min", torch.sort, "sort", per_sample=_dimension_at(0)),
-    functional.pixel_shuffle: Call(None, keeps_leading=True),
+    functional.pixel_shuffle: Call(None, keeps_leading=True, keeps_spikes=True),
     functional.pad: Call(None, _with_a_constant, keeps_leading=True),
     functional.interpolate: Call(None),
 }  # fmt: skip
+
+VIEWS = frozenset({
+    operator.getitem, torch.reshape, "reshape", "view", torch.movedim, "movedim", "expand", torch.unsqueeze, "unsqueeze", torch.select, "select", torch.narrow, "narrow",
+    torch.stack,
+})  # fmt: skip
+"""What gives the same numbers in another shape, or some of them."""
 
 
 def row_of(node: Node, varying: Container[str], rank: int) -> Call | None:

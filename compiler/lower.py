@@ -37,7 +37,11 @@ def lower(network: Graph) -> Graph:
     reads = {register.value for register in network.registers}
     starts = {register.initial for register in registers}  # one may be what another call of the neuron made
     kept = {*network.inputs, *reads, *starts, *(name for node in tick.nodes for name in node.outputs if not node.tick)}
-    return tick.with_types({name: type_ for name, type_ in network.types.items() if name in kept})
+    # Which values are 0/1 is found out anew, from what neurons compute.
+    types = {name: type_ for name, type_ in network.types.items() if name in kept}
+    return tick.with_types(
+        {name: replace(type_, spike=False) if type_.spike else type_ for name, type_ in types.items()}
+    )
 
 
 def home(path: str, call: int) -> str:

@@ -91,6 +91,10 @@ class _Window(dict[str, Any]):
         # a leaf that requires a gradient must not be changed in place, and eager modules may do that
         return leaf.clone() if self._copies and isinstance(leaf, Tensor) and leaf.requires_grad else leaf
 
+    def pop(self, name: str, default: Any = None) -> Any:
+        """Steps free what they are done with; here it's looked at behind."""
+        return default
+
     @staticmethod
     def _cut_off(value: Any) -> Any:
         if not isinstance(value, Tensor):

@@ -20,6 +20,46 @@ from norse.compiler.ir import TIME, Type
 Rule = Callable[..., Type]
 # A derivative sees the gradient of the result, the result, and the operands; it gives one gradient an operand, or None.
 Derivative = Callable[..., tuple[Any, ...]]
+# Whether a result is 0/1, by the same.
+Spikes = Callable[..., bool]
+
+
+# ---- what is 0/1 ---------------------------------------------------------------------------------
+
+
+def is_spike(operand: Any) -> bool:
+    """Of a value its mark, of a number whether it is 0 or 1. A decision is 0/1 by its dtype."""
+    if isinstance(operand, Type):
+        return operand.spike or operand.dtype == torch.bool
+    return isinstance(operand, int | float) and operand in (0, 1)
+
+
+def never(*_: Any) -> bool:
+    return False
+
+
+def always(*_: Any) -> bool:
+    return True
+
+
+def if_all(*operands: Any) -> bool:
+    return all(map(is_spike, operands))
+
+
+def if_first(operand: Any, *_: Any) -> bool:
+    return is_spike(operand)
+
+
+def if_second(_: Any, operand: Any) -> bool:
+    return is_spike(operand)
+
+
+def _if_complement(a: Any, b: Any) -> bool:
+    """1 - z"""
+    return not isinstance(a, Type) and a == 1 and is_spike(b)
+
+
+# ---- a row ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -35,6 +75,7 @@ class Op:
     words: int = 0  # of 32 random bits, that a float32 of it takes; a float64 takes twice as many
     synapse: bool = False  # mixes the neurons: never inside an elementwise loop
     reshapes: bool = False  # makes ticks of another shape: never inside any loop
+    spikes: Spikes = never  # whether the result is 0/1
 
 
 # ---- type rules ----------------------------------------------------------------------------------
@@ -85,10 +126,6 @@ def broadcast(*operands: Any) -> tuple[str | int, ...]:
     return ((TIME,) if over_time else ()) + tuple(axes)
 
 
-def _spike(operand: Any) -> bool:
-    return operand.spike if isinstance(operand, Type) else operand in (0, 1)
-
-
 def arithmetic(*operands: Any) -> Type:
     return Type(_floating(promoted(*operands)), broadcast(*operands))
 
@@ -99,15 +136,15 @@ def scaled(*operands: Any) -> Type:
 
 
 def product(*operands: Any) -> Type:
-    return Type(_floating(promoted(*operands)), broadcast(*operands), all(_spike(operand) for operand in operands))
+    return Type(_floating(promoted(*operands)), broadcast(*operands))
 
 
 def step_type(x: Any, at_zero: Any) -> Type:
-    return Type(_floating(promoted(x, at_zero)), broadcast(x, at_zero), _spike(at_zero))
+    return Type(_floating(promoted(x, at_zero)), broadcast(x, at_zero))
 
 
 def comparison(*operands: Any) -> Type:
-    return Type(torch.bool, broadcast(*operands), spike=True)
+    return Type(torch.bool, broadcast(*operands))
 
 
 def decision(*operands: Any) -> Type:
@@ -118,20 +155,20 @@ def decision(*operands: Any) -> Type:
 
 
 def selection(condition: Type, a: Any, b: Any) -> Type:
-    return Type(promoted(a, b), broadcast(condition, a, b), _spike(a) and _spike(b))
+    return Type(promoted(a, b), broadcast(condition, a, b))
 
 
 def cast_to(operand: Type, dtype: torch.dtype) -> Type:
-    return Type(dtype, operand.axes, operand.spike)
+    return Type(dtype, operand.axes)
 
 
 def same(operand: Type, *_: Any) -> Type:
-    return operand
+    return Type(operand.dtype, operand.axes)
 
 
 def as_often(operand: Type, clock: Type) -> Type:
     axes = ((TIME,) if clock.over_time else ()) + operand.tick_axes
-    return Type(operand.dtype, axes, operand.spike)
+    return Type(operand.dtype, axes)
 
 
 def filled(operand: Type, *_: Any) -> Type:
@@ -143,7 +180,7 @@ def drawn(key: Type, slot: int, dtype: torch.dtype) -> Type:
 
 
 def chance(probability: Type) -> Type:
-    return Type(_floating(probability.dtype), probability.axes, spike=True)
+    return Type(_floating(probability.dtype), probability.axes)
 
 
 def with_dimension(x: Type, dim: int) -> Type:
@@ -152,7 +189,7 @@ def with_dimension(x: Type, dim: int) -> Type:
     if not isinstance(dim, int) or not -len(axes) - 1 <= dim < 0:
         raise Unsupported(f"unsqueeze({dim}): in a step, count dimensions from the last one, which is -1")
     place = len(axes) + 1 + dim
-    return Type(x.dtype, (*((TIME,) if x.over_time else ()), *axes[:place], 1, *axes[place:]), x.spike)
+    return Type(x.dtype, (*((TIME,) if x.over_time else ()), *axes[:place], 1, *axes[place:]))
 
 
 def without_dimension(x: Type, dim: int) -> Type:
@@ -173,7 +210,7 @@ def matrix_transpose(weight: Type) -> Type:
     axes = weight.tick_axes
     if len(axes) > 2:
         raise Unsupported(f"the transpose of {weight}")
-    return Type(weight.dtype, (*weight.axes[: len(weight.axes) - len(axes)], *axes[::-1]), weight.spike)
+    return Type(weight.dtype, (*weight.axes[: len(weight.axes) - len(axes)], *axes[::-1]))
 
 
 def _floating(dtype: torch.dtype) -> torch.dtype:
@@ -267,27 +304,27 @@ _ROWS = (
     Op("add", operator.add, arithmetic, lambda g, out, a, b: (g, g), "{0} + {1}",
        (operator.add, torch.add, "add")),
     Op("sub", operator.sub, arithmetic, lambda g, out, a, b: (g, -g), "{0} - {1}",
-       (operator.sub, torch.sub, "sub")),
+       (operator.sub, torch.sub, "sub"), spikes=_if_complement),
     Op("mul", operator.mul, product, lambda g, out, a, b: (g * b, g * a), "{0} * {1}",
-       (operator.mul, torch.mul, "mul")),
+       (operator.mul, torch.mul, "mul"), spikes=if_all),
     Op("div", operator.truediv, arithmetic, lambda g, out, a, b: (g / b, -g * (out / b)), "{0} / {1}",
        (operator.truediv, torch.div, torch.true_divide, "div", "true_divide")),
     Op("neg", operator.neg, arithmetic, lambda g, out, a: (-g,), "-{0}",
        (operator.neg, torch.neg, "neg")),
     Op("abs", torch.abs, arithmetic, lambda g, out, a: (g * a.sign(),), "norse_abs({0})",
-       (operator.abs, torch.abs, "abs")),
+       (operator.abs, torch.abs, "abs"), spikes=if_all),
     Op("sign", torch.sign, arithmetic, lambda g, out, a: (None,), "norse_sign({0})",
-       (torch.sign, "sign")),
+       (torch.sign, "sign"), spikes=if_all),
     Op("square", torch.square, arithmetic, lambda g, out, a: (g * (2.0 * a),), "{0} * {0}",
-       (torch.square, "square")),
+       (torch.square, "square"), spikes=if_all),
     Op("reciprocal", torch.reciprocal, arithmetic, lambda g, out, a: (-g * (out * out),), "1 / {0}",
        (torch.reciprocal, "reciprocal")),
     Op("relu", torch.relu, arithmetic, lambda g, out, a: ((out <= 0).where(0, g),), "norse_relu({0})",
-       (torch.relu, torch.nn.functional.relu, "relu")),
+       (torch.relu, torch.nn.functional.relu, "relu"), spikes=if_all),
     Op("minimum", torch.minimum, arithmetic, lambda g, out, a, b: (_larger_side(g, b, a), _larger_side(g, a, b)),
-       "norse_minimum({0}, {1})", (torch.minimum, "minimum")),
+       "norse_minimum({0}, {1})", (torch.minimum, "minimum"), spikes=if_all),
     Op("maximum", torch.maximum, arithmetic, lambda g, out, a, b: (_larger_side(g, a, b), _larger_side(g, b, a)),
-       "norse_maximum({0}, {1})", (torch.maximum, "maximum")),
+       "norse_maximum({0}, {1})", (torch.maximum, "maximum"), spikes=if_all),
     Op("clamp", _clamp, arithmetic, _clamp_derivative, "norse_clamp({0}, {1}, {2})"),
     # libm and torch differ in the last bits; torch with MKL rounds even sqrt wrongly in some of the elements
     Op("sqrt", torch.sqrt, arithmetic, lambda g, out, a: (g / (2.0 * out),), "norse_sqrt({0})",
@@ -349,17 +386,20 @@ _ROWS = (
     Op("pow", operator.pow, arithmetic, _pow_derivative, "norse_pow({0}, {1})",
        (operator.pow, torch.pow, "pow"), exact=False),
     # steps, whose derivative is zero
-    Op("floor", torch.floor, arithmetic, lambda g, out, a: (None,), "norse_floor({0})", (torch.floor, "floor")),
-    Op("ceil", torch.ceil, arithmetic, lambda g, out, a: (None,), "norse_ceil({0})", (torch.ceil, "ceil")),
-    Op("round", torch.round, arithmetic, lambda g, out, a: (None,), "norse_round({0})", (torch.round, "round")),
+    Op("floor", torch.floor, arithmetic, lambda g, out, a: (None,), "norse_floor({0})", (torch.floor, "floor"),
+       spikes=if_all),
+    Op("ceil", torch.ceil, arithmetic, lambda g, out, a: (None,), "norse_ceil({0})", (torch.ceil, "ceil"),
+       spikes=if_all),
+    Op("round", torch.round, arithmetic, lambda g, out, a: (None,), "norse_round({0})", (torch.round, "round"),
+       spikes=if_all),
     Op("trunc", torch.trunc, arithmetic, lambda g, out, a: (None,), "norse_trunc({0})",
-       (torch.trunc, torch.fix, "trunc", "fix")),
+       (torch.trunc, torch.fix, "trunc", "fix"), spikes=if_all),
     Op("frac", torch.frac, arithmetic, lambda g, out, a: (g,), "{0} - norse_trunc({0})", (torch.frac, "frac")),
     Op("fmod", torch.fmod, arithmetic, _remainder_derivative, "norse_fmod({0}, {1})", (torch.fmod, "fmod")),
     Op("remainder", torch.remainder, arithmetic, _remainder_derivative, "norse_remainder({0}, {1})",
        (operator.mod, torch.remainder, "remainder")),
     Op("heaviside", torch.heaviside, step_type, lambda g, out, a, b: (None, None), "{0} == 0 ? {1} : {0} > 0",
-       (torch.heaviside, "heaviside")),
+       (torch.heaviside, "heaviside"), spikes=if_second),
     # decisions
     Op("gt", operator.gt, comparison, None, "{0} > {1}", (operator.gt, torch.gt, torch.greater, "gt", "greater")),
     Op("ge", operator.ge, comparison, None, "{0} >= {1}", (operator.ge, torch.ge, torch.greater_equal, "ge")),
@@ -378,10 +418,10 @@ _ROWS = (
        (operator.invert, torch.bitwise_not, "bitwise_not")),
     Op("logical_not", torch.logical_not, comparison, None, "!{0}", (torch.logical_not, "logical_not")),
     Op("where", torch.where, selection, lambda g, out, c, a, b: (None, c.where(g, 0), c.where(0, g)),
-       "{0} ? {1} : {2}", (torch.where,)),
+       "{0} ? {1} : {2}", (torch.where,), spikes=lambda condition, a, b: is_spike(a) and is_spike(b)),
     # random numbers of torch, which kernels draw otherwise or read: see draws.py
     Op("bernoulli", torch.bernoulli, chance, lambda g, out, a: (None,), None,
-       (torch.bernoulli, "bernoulli"), exact=False, draws="uniform"),
+       (torch.bernoulli, "bernoulli"), exact=False, draws="uniform", spikes=always),
     Op("rand_like", torch.rand_like, filled, lambda g, out, a: (None,), None,
        (torch.rand_like,), exact=False, draws="uniform"),
     Op("randn_like", torch.randn_like, filled, lambda g, out, a: (None,), None,
@@ -393,18 +433,22 @@ _ROWS = (
        exact=False, words=2),
     # the same value, seen otherwise
     Op("cast", lambda x, dtype: x.to(dtype), cast_to,
-       lambda g, out, x, dtype: (g if dtype.is_floating_point else None, None), "{0}"),
-    Op("detach", torch.detach, same, lambda g, out, x: (None,), "{0}", (torch.detach, "detach")),
-    Op("identity", torch.clone, same, lambda g, out, x: (g,), "{0}", (torch.clone, "clone", "contiguous")),
-    Op("paced", lambda x, clock: x, as_often, lambda g, out, x, clock: (g, None), None),  # at every tick of the clock
-    Op("full_like", torch.full_like, filled, lambda g, out, x, value: (None, None), "{1}", (torch.full_like,)),
+       lambda g, out, x, dtype: (g if dtype.is_floating_point else None, None), "{0}", spikes=if_first),
+    Op("detach", torch.detach, same, lambda g, out, x: (None,), "{0}", (torch.detach, "detach"), spikes=if_first),
+    Op("identity", torch.clone, same, lambda g, out, x: (g,), "{0}", (torch.clone, "clone", "contiguous"),
+       spikes=if_first),
+    Op("paced", lambda x, clock: x, as_often, lambda g, out, x, clock: (g, None), None,  # at every tick of the clock
+       spikes=if_first),
+    Op("full_like", torch.full_like, filled, lambda g, out, x, value: (None, None), "{1}", (torch.full_like,),
+       spikes=if_second),
     # synapses: they mix neurons, one sample and one tick at a time
     Op("linear", torch.nn.functional.linear, linear_type, None, None,
        (torch.nn.functional.linear,), synapse=True),
     # what gives a tick another shape
-    Op("unsqueeze", torch.unsqueeze, with_dimension, lambda g, out, x, dim: (g.sum(dim), None), None, reshapes=True),
+    Op("unsqueeze", torch.unsqueeze, with_dimension, lambda g, out, x, dim: (g.sum(dim), None), None, reshapes=True,
+       spikes=if_first),
     Op("sum", torch.sum, without_dimension, lambda g, out, x, dim: (g.unsqueeze(dim), None), None, reshapes=True),
-    Op("transpose", torch.t, matrix_transpose, None, None),
+    Op("transpose", torch.t, matrix_transpose, None, None, spikes=if_first),
 )  # fmt: skip
 
 OPS: Mapping[str, Op] = {row.name: row for row in _ROWS}

@@ -86,7 +86,7 @@ class _Scheduler:
         registers = self._registers(nodes)
         outputs = self._outputs(nodes)
         reads = {register.value for register in registers}
-        inner = [replace(n, region="" if n.tick and not is_synapse(n) else "torch") for n in nodes]
+        inner = [_of_a_tick(node) for node in nodes]
         ordered = fuse_loops(replace(self.graph, nodes=tuple(inner), registers=(), inputs=()))
         if self.options.exact:
             check_tick(nodes, ordered.nodes)
@@ -105,7 +105,8 @@ class _Scheduler:
             raise Unsupported(
                 "nothing enters its feedback from outside, so that nothing tells how many ticks there are"
             )
-        return SteppedStep(region, parts, registers, moving, [n for n in used if n in self.fixed], outputs, self.apart)
+        fixed = [n for n in used if n in self.fixed]
+        return SteppedStep(region, parts, registers, moving, fixed, outputs, self.apart, nodes)
 
     def _torch_tick(self, node: Node) -> TorchStep:
         """A layer or a call of the user at one tick."""
@@ -138,3 +139,9 @@ class _Scheduler:
         readers = self.readers if readers is None else readers
         made = dict.fromkeys(name for node in nodes for name in node.outputs)
         return tuple(n for n in made if n in wanted or any(r not in made for r in readers.get(n, ())))
+
+
+def _of_a_tick(node: Node) -> Node:
+    """In a stepped region: where it runs, and no value freed before all ticks have run."""
+    attrs = {name: value for name, value in node.attrs.items() if name != "_dead"}
+    return replace(node, region="" if node.tick and not is_synapse(node) else "torch", attrs=attrs)

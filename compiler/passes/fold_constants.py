@@ -10,7 +10,7 @@ from norse.compiler.ops import OPS
 def fold_constants(graph: Graph) -> Graph:
     """`add(2, 3)` becomes 5 where it is used; a tick's `identity(%x)` becomes `%x`, as does a cast to its own dtype."""
     known: dict[str, Operand] = {}
-    kept = _left_behind(graph)
+    kept = left_behind(graph)
     nodes = []
     for node in graph.nodes:
         node = substitute_inputs(node, known)
@@ -30,7 +30,7 @@ def fold_constants(graph: Graph) -> Graph:
     return _renamed_outputs(graph.with_nodes(nodes), renamed)
 
 
-def _left_behind(graph: Graph) -> set[str]:
+def left_behind(graph: Graph) -> set[str]:
     """What a neuron's tick hands to its registers and to other modules: that must be a value of its own."""
     home = {name: node.module for node in graph.nodes if node.tick for name in node.outputs}
     read = {

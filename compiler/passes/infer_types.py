@@ -1,9 +1,11 @@
-"""Infer types: every value's dtype, axes and whether it is 0/1, from the inputs' types by the rules of the op table.
+"""Infer types: every value's dtype and axes, from the inputs' types by the rules of the op table.
 
 A register's type is the fixed point of the step: what it starts with may be narrower (0-d, `[N]`) than what it becomes.
 """
 
 from collections.abc import Mapping
+
+import torch
 
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import TIME, Graph, Node, Operand, Ref, Type
@@ -34,10 +36,13 @@ def infer_nodes(nodes: tuple[Node, ...], types: dict[str, Type]) -> None:
         if node.op == "custom":
             types.update(zip(node.outputs, custom_types(node, types), strict=True))
         elif node.op in OPS:
-            types[node.output] = OPS[node.op].result(*(_typed(operand, types) for operand in node.inputs))
+            row, operands = OPS[node.op], [_typed(operand, types) for operand in node.inputs]
+            result = row.result(*operands)
+            spike = result.dtype == torch.bool or row.spikes(*operands)
+            types[node.output] = Type(result.dtype, result.axes, spike) if spike else result
         elif node.op == "last":
             before = types[node.uses[0]]
-            types[node.output] = Type(before.dtype, before.tick_axes, before.spike)
+            types[node.output] = Type(before.dtype, before.tick_axes)
         elif any(name not in types for name in node.outputs):
             line = node.attrs.get("_line")
             raise Unsupported(
@@ -57,4 +62,5 @@ def _typed(operand: Operand, types: Mapping[str, Type]) -> object:
 
 
 def _over_time(type_: Type) -> Type:
-    return type_ if type_.over_time else Type(type_.dtype, (TIME, *type_.axes), type_.spike)
+    """A register's. Whether it is 0/1 is for `mark_spikes` to find out: what it starts with counts too."""
+    return Type(type_.dtype, type_.axes if type_.over_time else (TIME, *type_.axes))

@@ -1,10 +1,8 @@
-"""Name axes: which dimension of a network's values is time, which is the batch, and which values are 0/1.
+"""Name axes: which dimension of a network's values is time, and which is the batch.
 
 Axes come from the neurons: a layer over time puts T at dimension 0, a cell has none. They go on, both ways, through the
 ops that act on every leading position alone. Where nothing tells which axis is time, the model is one tick.
 """
-
-from collections.abc import Container
 
 from norse.compiler.ir import BATCH, TIME, Graph, Node, Type
 from norse.compiler.ops import OPS
@@ -15,7 +13,6 @@ def name_axes(graph: Graph) -> Graph:
     lifted = {name for node in graph.nodes if is_of_one_tick(node) for name in node.outputs}
     lifted |= {register.value for register in graph.registers}
     over_time = _over_time(graph)
-    spikes = _spikes(graph)
     alike = {node.output for node in graph.nodes if node.op == "parameter"} | _states_of_all_samples(graph)
     types = {}
     for name, type_ in graph.types.items():
@@ -25,7 +22,7 @@ def name_axes(graph: Graph) -> Graph:
             first = (TIME,) if name in lifted or name in over_time else ()
             rest = axes[1:] if name in over_time and name not in lifted else axes
             axes = (*first, *((BATCH, *rest[1:]) if len(rest) > 1 else rest))
-        types[name] = Type(type_.dtype, axes, name in spikes)
+        types[name] = Type(type_.dtype, axes)
     return graph.with_types(types)
 
 
@@ -75,14 +72,3 @@ def _keeps_leading(node: Node) -> bool:
     if "_row" in node.attrs:
         return bool(node.attrs["_row"].keeps_leading)
     return node.op == "linear" or (node.op in OPS and not OPS[node.op].synapse)
-
-
-def _spikes(graph: Graph) -> Container[str]:
-    """What a step's decisions make, and what layers keep 0/1."""
-    spikes: set[str] = set()
-    for node in graph.nodes:
-        if "_spikes" in node.attrs:
-            spikes.update(name for name, spike in zip(node.outputs, node.attrs["_spikes"], strict=True) if spike)
-        elif node.op in ("enter", "leave", "last") or ("_row" in node.attrs and node.attrs["_row"].keeps_spikes):
-            spikes.update(node.outputs if spikes.issuperset(node.uses) else ())
-    return spikes

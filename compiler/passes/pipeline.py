@@ -6,11 +6,14 @@ from collections.abc import Callable
 from norse.compiler.ir import Graph
 from norse.compiler.lower import lower
 from norse.compiler.passes.batch_time import batch_time
+from norse.compiler.passes.common_subexpressions import common_subexpressions
 from norse.compiler.passes.eliminate_dead_code import eliminate_dead_code
 from norse.compiler.passes.fold_constants import fold_constants
 from norse.compiler.passes.fuse_loops import fuse_loops
 from norse.compiler.passes.hoist_prologue import hoist_prologue
 from norse.compiler.passes.infer_types import infer_types
+from norse.compiler.passes.mark_spikes import mark_spikes
+from norse.compiler.passes.plan_memory import plan_memory
 from norse.compiler.verify import verify
 
 Pass = Callable[[Graph], Graph]
@@ -19,11 +22,14 @@ Pass = Callable[[Graph], Graph]
 PIPELINE: tuple[Pass, ...] = (
     lower,
     infer_types,
+    mark_spikes,
     fold_constants,
+    common_subexpressions,
     hoist_prologue,
     eliminate_dead_code,
     batch_time,
     fuse_loops,
+    plan_memory,
 )
 
 

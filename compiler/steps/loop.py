@@ -17,6 +17,7 @@ from norse.compiler.errors import Unsupported
 from norse.compiler.interpret import run_nodes
 from norse.compiler.ir import Graph, Names, Node, Register, renamed
 from norse.compiler.ops import OPS
+from norse.compiler.passes.plan_memory import release
 from norse.compiler.programs import known_program
 from norse.compiler.region import RegionProgram
 from norse.compiler.steps.layout import Layout, find_layout
@@ -84,6 +85,7 @@ class LoopStep:
         for name, output in zip(graph.outputs, outputs, strict=True):
             values[outer[name]] = output if self.tick.over_time else output.squeeze(0)
         values.update({f"final {outer[r.value]}": state for r, state in zip(graph.registers, final, strict=True)})
+        release(values, graph.nodes)
 
     def _layout(self, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> Layout | str:
         varying = set(self.tick.varying)

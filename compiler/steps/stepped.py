@@ -8,6 +8,7 @@ import torch
 from norse.compiler.interpret import run_node
 from norse.compiler.ir import Node, Register
 from norse.compiler.steps.alignment import ticks_of
+from norse.compiler.passes.plan_memory import release
 
 Values = MutableMapping[str, Any]
 
@@ -38,11 +39,13 @@ class SteppedStep:
         fixed: Sequence[str],
         outputs: Sequence[str],
         apart: Container[str] = (),
+        nodes: Sequence[Node] = (),
     ) -> None:
         self.title = title
         self.parts, self.registers = tuple(parts), tuple(registers)
         self.varying, self.fixed, self.outputs = tuple(varying), tuple(fixed), tuple(outputs)
         self._apart = apart
+        self.nodes = tuple(nodes)  # in the model, behind which values are freed
 
     def run(self, values: Values) -> None:
         ticks = [ticks_of(name, values, name in self._apart) for name in self.varying]
@@ -60,6 +63,7 @@ class SteppedStep:
             self._no_ticks(values, {**fixed, **states}, made)
         values.update({name: torch.stack(rows) for name, rows in made.items() if rows})
         values.update({f"final {value}": state for value, state in states.items()})
+        release(values, self.nodes)
 
     def _no_ticks(self, values: Values, now: dict[str, Any], made: dict[str, list[Any]]) -> None:
         """T = 0: outputs of the right shape without ticks, found with one tick of zeros."""

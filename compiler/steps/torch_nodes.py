@@ -18,6 +18,7 @@ from norse.compiler.ir import Node
 from norse.compiler.layers import Layer, check_layer_input
 from norse.compiler.ops import OPS
 from norse.compiler.steps.alignment import kept, ticks_of
+from norse.compiler.passes.plan_memory import release
 from norse.compiler.trace.neuron import first_tick
 from norse.torch.functional.sparse import stack, unbind
 
@@ -55,6 +56,7 @@ class TorchStep:
         held: dict[tuple[str, str], list[Any]] = {}
         for node in self.nodes:
             self.run_node(node, values, held)
+            release(values, (node,))
 
     def _parameter(self, node: Node, held: dict[tuple[str, str], list[Any]]) -> Any:
         """The live tensor; a module is asked once for all those that it holds in one tuple."""

@@ -22,6 +22,7 @@ from norse.compiler.errors import Unsupported
 from norse.compiler.facts import MODULES_OWN
 from norse.compiler.ir import Graph, Node, Operand, Ref, Type
 from norse.compiler.layers import LAYERS, changes_its_input, check_layer_input
+from norse.compiler.passes.mark_spikes import mark_spikes
 from norse.compiler.passes.name_axes import name_axes
 from norse.compiler.passes.normalise import normalise
 from norse.compiler.trace.known import known_step, remember_step
@@ -48,6 +49,7 @@ from norse.compiler.trace.recorder import (
 )
 from norse.compiler.trace.step import TRACING, Step, followed
 from norse.compiler.trace.unchanged import Beginning, Made, place_of, unchanged_modules
+from norse.torch.module.state_fields import StateFields
 from norse.torch.module.stateful import is_stateful
 
 # Containers whose forward only hands values on, so that a tick of theirs is a tick of their parts.
@@ -105,7 +107,7 @@ def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
     names_now = [rolled.outputs.get(leaf.node.name, leaf.node.name) if is_recorded(leaf) else "" for leaf in flat]
     refs = [Ref(name) if name else leaf for name, leaf in zip(names_now, flat, strict=True)]
     return Trace(
-        name_axes(rolled.graph),
+        mark_spikes(name_axes(rolled.graph)),
         pytree.tree_unflatten(refs, result_structure),
         recorder.eager,
         tuple(recorder.followed),
@@ -281,6 +283,9 @@ class _ModelRecorder(Recorder):
         leaves = [] if state is None else [operand(leaf) for leaf in pytree.tree_leaves(state, is_leaf=is_recorded)]
         start_attrs = {"of": f"@{path}", "_path": path, "_over_time": self.lifted}
         start_attrs["_given"] = None if state is None else pytree.tree_structure(state, is_leaf=is_recorded)
+        start_attrs["_spikes"] = (
+            _zero_fields(module, len(kind.starts)) if state is None else (False,) * len(kind.starts)
+        )
         starts = self._emit("initial_state", (operand(x), *leaves), start_attrs, kind.starts, wishes=kind.fields)
         inputs: list[Operand] = []
         for argument, leaf in kind.step.inputs:
@@ -529,6 +534,19 @@ def _starts_by_shape(neuron: Any) -> bool:
     """Whether its initial state is the library's, which takes no more of the input than its shape and dtype."""
     fallback = neuron.state_fallback
     return neuron.state_type is not None and getattr(fallback, "__func__", None) is type(neuron).initial_state
+
+
+def _zero_fields(neuron: Any, count: int) -> tuple[bool, ...]:
+    """For each tensor of its initial state whether it is zero, as all are that rest at no parameter."""
+    if not _starts_by_shape(neuron):
+        return (False,) * count
+
+    def zeros(declared: StateFields) -> Iterator[bool]:
+        for _, parameter, nested in declared.fields:
+            yield from [parameter is None] if nested is None else zeros(nested)
+
+    found = tuple(zeros(neuron.state_fields))
+    return found if len(found) == count else (False,) * count
 
 
 def untraceable(module: nn.Module) -> str | None:

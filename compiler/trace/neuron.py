@@ -41,7 +41,8 @@ def types_of_a_tick(step: Step, arguments: tuple[Any, ...]) -> dict[str, Type]:
     states = [n for n, (argument, _) in zip(step.graph.inputs, step.inputs, strict=True) if argument == 1]
     for _ in range(2):
         infer_nodes(step.graph.nodes, types)
-        types.update(zip(states, [types[name] for name in step.graph.outputs[1:]], strict=True))
+        after = (types[name] for name in step.graph.outputs[1:])
+        types.update(zip(states, [replace(type_, spike=False) for type_ in after], strict=True))
     return types
 
 

@@ -69,3 +69,18 @@ def test_a_pass_that_breaks_a_real_graph_is_found() -> None:
         verify(replace(graph, nodes=graph.nodes[::-1]))
     with pytest.raises(CompileError, match="is read by"):
         verify(replace(graph, registers=()))
+
+
+def test_a_mark_that_nothing_proves_is_found() -> None:
+    graph = Graph(("x",), (Node("add", ("y",), (X, X)),), ("y",))
+    verify(graph.with_types({"x": over_time(3), "y": over_time(3)}))
+    with pytest.raises(CompileError, match="%y is marked as a spike, and nothing proves it"):
+        verify(graph.with_types({"x": over_time(3), "y": over_time(3, spike=True)}))
+
+
+def test_what_a_custom_function_is_typed_is_compared_with_what_torch_computes() -> None:
+    _, graph = around(fuse_loops, snn.LIF(), torch.rand(5, 2, 3))
+    (custom,) = (node for node in graph.nodes if node.op == "custom")
+    wrong = replace(graph.types[custom.output], dtype=torch.float64)
+    with pytest.raises(CompileError, match=r"custom is typed .* float64, torch computes torch\.float32"):
+        verify(graph.with_types({**graph.types, custom.output: wrong}))

@@ -45,7 +45,7 @@ def test_a_states_type_is_what_the_step_makes_of_it() -> None:
 
 def test_spikes_are_those_of_the_threshold() -> None:
     _, after = around(infer_types, snn.IAF(), SEQUENCE)
-    assert [name for name, type_ in after.types.items() if type_.spike] == ["z"]
+    assert [name for name, type_ in after.types.items() if type_.spike] == ["z", "sub_1"]  # z and 1 - z
 
 
 def test_a_parameter_of_each_neuron_keeps_its_axis() -> None:

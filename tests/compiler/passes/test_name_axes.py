@@ -14,7 +14,7 @@ SEQUENCE, TICK = torch.rand(5, 2, 3), torch.rand(2, 3)
 
 def test_sizes_before_become_names_after() -> None:
     types = {"x": Type(torch.float32, (5, 2, 3)), "y": Type(torch.float32, (5, 2, 3))}
-    layer = Node("LIBox", ("y",), (Ref("x"),), {"_own_time": True, "_over_time": True, "_spikes": (True,)})
+    layer = Node("LIBox", ("y",), (Ref("x"),), {"_own_time": True, "_over_time": True})
     before = Graph(("x",), (layer,), ("y",), types=types)
     assert str(before) == text("""
         graph(%x: analog[5, 2, 3]) {
@@ -24,7 +24,7 @@ def test_sizes_before_become_names_after() -> None:
     """)
     assert str(name_axes(before)) == text("""
         graph(%x: analog[T, B, 3]) {
-          %y = LIBox(%x) : spike[T, B, 3]
+          %y = LIBox(%x) : analog[T, B, 3]
           return %y
         }
     """)
