@@ -130,8 +130,8 @@ CALLS: Mapping[Any, Call] = {
 }  # fmt: skip
 
 VIEWS = frozenset({
-    operator.getitem, torch.reshape, "reshape", "view", torch.movedim, "movedim", "expand", torch.unsqueeze, "unsqueeze", torch.select, "select", torch.narrow, "narrow",
-    torch.stack,
+    operator.getitem, torch.reshape, "reshape", "view", torch.movedim, "movedim", "expand",
+    torch.unsqueeze, "unsqueeze", torch.select, "select", torch.narrow, "narrow", torch.stack,
 })  # fmt: skip
 """What gives the same numbers in another shape, or some of them."""
 
