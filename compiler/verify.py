@@ -64,8 +64,9 @@ def _computed(nodes: tuple[Node, ...], given: Mapping[str, _Known]) -> dict[str,
     values: dict[str, Any] = {
         name: torch.empty(shape, dtype=dtype, device="meta") for name, (dtype, shape) in given.items()
     }
-    for node in nodes:
-        run_node(node, values)
+    with torch.autocast("cpu", enabled=False):  # what it casts is seen in the tensors of a call, see steps/layout.py
+        for node in nodes:
+            run_node(node, values)
     return {name: (x.dtype, tuple(x.shape)) for name, x in values.items()}
 
 
