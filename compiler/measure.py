@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from norse.compiler.costs import extent, kernel_bytes, loop_operations, program_of, size_of, torch_operations
 from norse.compiler.ir import Graph
+from norse.compiler.passes.plan_memory import AllKept
 from norse.compiler.pieces import OF_THE_REST, Piece, pieces
 from norse.compiler.profile import Profile, Row, merged
 from norse.compiler.steps.loop import LoopStep
@@ -75,7 +76,7 @@ def _record(whole: Callable[[], None], model: nn.Module, path: str) -> None:
     profiler.export_chrome_trace(path)
 
 
-class _Window(dict[str, Any]):
+class _Window(AllKept):
     """What a piece makes; what it reads comes from outside, cut off from what made it, so that its own backward can be
     run alone."""
 
@@ -90,10 +91,6 @@ class _Window(dict[str, Any]):
         leaf = self.read[name]
         # a leaf that requires a gradient must not be changed in place, and eager modules may do that
         return leaf.clone() if self._copies and isinstance(leaf, Tensor) and leaf.requires_grad else leaf
-
-    def pop(self, name: str, default: Any = None) -> Any:
-        """Steps free what they are done with; here it's looked at behind."""
-        return default
 
     @staticmethod
     def _cut_off(value: Any) -> Any:

@@ -17,6 +17,7 @@ from norse.backends.cpu.events import KINDS
 from norse.backends.cpu.run import Action, driver, recording
 from norse.compiler.draws import draws
 from norse.compiler.module import CompiledModule, Variant
+from norse.compiler.passes.plan_memory import AllKept
 from norse.compiler.steps.loop import LoopStep
 from norse.compiler.steps.torch_nodes import TorchStep
 from norse.compiler.trace.copies import may_draw
@@ -140,7 +141,7 @@ def _call(variant: Variant, x: Tensor, state: Any, recorder: Recorder) -> tuple[
     """The model's call; of what depends on its arguments, only what actions stand for, and views."""
     if variant.trace is None:
         raise NotReplayable("it runs eagerly")
-    values: dict[str, Any] = dict(zip(variant.trace.graph.inputs, _tensors((x, state)), strict=True))
+    values = AllKept(zip(variant.trace.graph.inputs, _tensors((x, state)), strict=True))
     moving = set(values)
     for step in variant.steps:
         before = set(values)

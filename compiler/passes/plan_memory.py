@@ -55,6 +55,13 @@ def release(values: MutableMapping[str, Any], nodes: Iterable[Node]) -> None:
             values.pop(name, None)
 
 
+class AllKept(dict[str, Any]):
+    """The values of a call that frees none, since they are looked at afterwards, or their memory is used again."""
+
+    def pop(self, name: str, default: Any = None) -> Any:
+        return default
+
+
 def size_of(type_: Type) -> str:
     """`512*T*B bytes`."""
     item = torch.empty((), dtype=type_.dtype, device="meta").element_size()

@@ -17,6 +17,7 @@ from norse.compiler.layers import LAYERS
 from norse.compiler.ops import OPS
 from norse.compiler.passes.infer_types import infer_types
 from norse.compiler.passes.mark_spikes import mark_spikes
+from norse.compiler.passes.plan_memory import AllKept
 from norse.torch.functional.lif import LIFParameters
 
 from ..graphs import around, network, over_time
@@ -139,7 +140,7 @@ def test_marks_in_a_network_hold_for_all_values_that_run(case: str) -> None:
 def assert_marks_hold(compiled: Any, *arguments: Any) -> int:
     """Runs the steps and looks at every value that is marked; says how many there were."""
     variant = compiled._called()
-    values = Everything(zip(variant.trace.graph.inputs, (a for a in arguments if isinstance(a, Tensor)), strict=False))
+    values = AllKept(zip(variant.trace.graph.inputs, (a for a in arguments if isinstance(a, Tensor)), strict=False))
     with torch.no_grad():
         for step in variant.steps:
             step.run(values)
@@ -147,13 +148,6 @@ def assert_marks_hold(compiled: Any, *arguments: Any) -> int:
     for name in marked:
         assert is_zero_or_one(values[name]), name
     return len(marked)
-
-
-class Everything(dict[str, Any]):
-    """Keeps what steps are done with."""
-
-    def pop(self, name: str, default: Any = None) -> Any:
-        return default
 
 
 def test_a_register_is_marked_only_if_what_it_starts_with_is() -> None:
