@@ -7,8 +7,8 @@ import torch
 
 from norse.compiler.interpret import run_node
 from norse.compiler.ir import Node, Register
-from norse.compiler.steps.alignment import ticks_of
 from norse.compiler.passes.plan_memory import release
+from norse.compiler.steps.alignment import ticks_of
 
 Values = MutableMapping[str, Any]
 

@@ -17,8 +17,8 @@ from norse.compiler.interpret import run_node, value_of
 from norse.compiler.ir import Node
 from norse.compiler.layers import Layer, check_layer_input
 from norse.compiler.ops import OPS
-from norse.compiler.steps.alignment import kept, ticks_of
 from norse.compiler.passes.plan_memory import release
+from norse.compiler.steps.alignment import kept, ticks_of
 from norse.compiler.trace.neuron import first_tick
 from norse.torch.functional.sparse import stack, unbind
 
