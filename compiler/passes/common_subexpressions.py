@@ -37,7 +37,7 @@ def common_subexpressions(graph: Graph) -> Graph:
 
 def repeats(node: Node) -> bool:
     """Whether a node gives the same every time, and does nothing else."""
-    if draws(node) or node.op in _COPIES:
+    if draws(node) or node.op in _COPIES or len(node.outputs) > 1:
         return False
     if node.op in OPS:
         return True

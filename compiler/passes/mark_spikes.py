@@ -42,8 +42,13 @@ def _marked(type_: Type) -> Type:
 def _mark(nodes: tuple[Node, ...], types: dict[str, Type]) -> None:
     for node in nodes:
         for name, spike in zip(node.outputs, _marks(node, types), strict=True):
-            if spike and name in types:
+            if spike and name in types and not _counts(types[name]):
                 types[name] = _marked(types[name])
+
+
+def _counts(type_: Type) -> bool:
+    """Places (`max(dim).indices`) are no spikes, whatever they are places of."""
+    return not (type_.dtype.is_floating_point or type_.dtype == torch.bool)
 
 
 def _marks(node: Node, types: Mapping[str, Type]) -> tuple[bool, ...]:
