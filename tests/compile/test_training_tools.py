@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 import norse
 import norse.torch as snn
 
-from .comparison import assert_same_gradients, assert_same_results, assert_spikes_and_silence, observe
+from .comparison import assert_same_results, assert_spikes_and_silence, observe
 
 X = 4 * torch.rand(20, 4, 6, generator=torch.Generator().manual_seed(2))
 
