@@ -75,6 +75,8 @@ def may_draw(node: Node) -> bool:
     if node.op != "call" or is_function(node):
         return False
     target = node.attrs["_target"]
+    if (getattr(target, "__module__", None) or "").startswith("norse.compiler."):  # of rolled loops
+        return False
     packet = getattr(torch.ops.aten, target if isinstance(target, str) else getattr(target, "__name__", ""), None)
     tags = (getattr(packet, name).tags for name in packet.overloads()) if packet is not None else ([_DRAWS],)
     return any(_DRAWS in each for each in tags)
