@@ -25,6 +25,9 @@ class Replay(Protocol):
 
     def state(self) -> Any: ...
 
+    def restart(self, state: Any) -> bool:
+        """Goes on from this state, unless it's of another form than the recorded one."""
+
 
 # Of a compiled model, and of an input and a state as it takes them: what replays it, or None where nothing can.
 Record = Callable[[Any, Tensor, Any], Replay | None]
@@ -57,7 +60,8 @@ class Stream:
 
     @state.setter
     def state(self, state: Any) -> None:
-        self._state, self._replay, self._tried = state, None, None
+        if self._replay is None or not self._replay.restart(state):
+            self._state, self._replay, self._tried = state, None, None
 
     @property
     def replayed(self) -> bool:
@@ -91,7 +95,7 @@ class Stream:
         if not isinstance(x, Tensor | numpy.ndarray):
             raise TypeError(f"stream: argument x: expects a tensor or an array, got {type(x).__name__}")
         if self._replay is not None:
-            self.state = self._replay.state()
+            self._state, self._replay, self._tried = self._replay.state(), None, None
         tick = (x if isinstance(x, Tensor) else torch.from_numpy(x)).detach()
         with torch.no_grad():
             result = self._compiled(tick[None] if self._over_time else tick, self._state)

@@ -87,7 +87,7 @@ class Replay:
             raise NotReplayable("its state changes its form")
         for to, source in zip(_tensors(self._state), _tensors(final), strict=True):
             self._recorder.copy(to, source)
-        self.set_state(state)
+        self.restart(state)
         self._tensors = [*compiled.model.parameters(), *compiled.model.buffers()]
         self._versions = [tensor._version for tensor in self._tensors]
         count = len(self._recorder.actions)
@@ -100,9 +100,12 @@ class Replay:
     def state(self) -> Any:
         return pytree.tree_map_only(Tensor, Tensor.clone, self._state)
 
-    def set_state(self, state: Any) -> None:
+    def restart(self, state: Any) -> bool:
+        if not _alike(state, self._state):
+            return False
         for held, given in zip(_tensors(self._state), _tensors(state), strict=True):
             held.copy_(given)
+        return True
 
 
 def record(compiled: CompiledModule, x: Tensor, state: Any) -> Replay | None:
@@ -133,7 +136,7 @@ def _agrees(replay: Replay, variant: Variant, x: Tensor, state: Any) -> bool:
         replay.run()
         pairs = zip((out, *_tensors(state)), (replay.out, *_tensors(replay.state())), strict=True)
         same &= all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in pairs)
-    replay.set_state(first)
+    replay.restart(first)
     return same
 
 

@@ -12,6 +12,7 @@ restrict_threads()
 
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
+from torch.utils._pytree import tree_map_only  # noqa: E402
 
 import norse.torch as snn  # noqa: E402
 from benchmarks.peers.torch_program import TorchProgram, synapses  # noqa: E402
@@ -67,7 +68,8 @@ def module(layer: Layer, tick: bool) -> Any:
 
 
 class Norse:
-    """A SequentialState, compiled or not. Firing rates are found without compiling."""
+    """A SequentialState, compiled or not; compiled, a tick at a time is a stream. Firing rates are found without
+    compiling."""
 
     def __init__(self, workload: Workload, options: dict[str, Any]) -> None:
         self.modules = [module(layer, workload.mode == "tick") for layer in workload.layers]
@@ -77,14 +79,19 @@ class Norse:
             import norse
 
             self.model = norse.compile(self.model)
+        self.stream: Any = self.model.stream() if options.get("compile") and workload.mode == "tick" else None
         self.state: Any = None
         self.states: list[Any] = [None] * len(self.layers)
 
     def __call__(self, x: Tensor) -> Any:
+        if self.stream is not None:
+            return self.stream(x)
         y, self.state = self.model(x, self.state)
         return y
 
     def reset(self) -> None:
+        if self.stream is not None and self.stream.state is not None:  # all of these neurons rest at 0
+            self.stream.state = tree_map_only(Tensor, torch.zeros_like, self.stream.state)
         self.state, self.states = None, [None] * len(self.layers)
 
     def spikes(self, x: Tensor) -> list[Tensor]:

@@ -128,6 +128,7 @@ def test_the_state_can_be_given_set_and_forgotten() -> None:
     stream = compiled.stream(middle)
     torch.testing.assert_close(torch.stack([stream(tick) for tick in x[20:]]), whole[20:], atol=1e-5, rtol=1e-5)
     stream.state = middle
+    assert stream.replayed
     torch.testing.assert_close(torch.stack([stream(tick) for tick in x[20:]]), whole[20:], atol=1e-5, rtol=1e-5)
     stream.state = None
     torch.testing.assert_close(torch.stack([stream(tick) for tick in x]), whole, atol=1e-5, rtol=1e-5)
