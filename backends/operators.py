@@ -20,7 +20,8 @@ Sizes = tuple[int, int, int]
 class Executable(Protocol):
     """A kernel that a backend has built."""
 
-    kernel: Kernel
+    @property
+    def kernel(self) -> Kernel: ...
 
     def run(self, tensors: dict[str, Tensor], sizes: Sizes) -> tuple[list[Tensor], list[Tensor]]: ...
 
@@ -35,17 +36,19 @@ class BuiltRegion:
         backward: Executable | None,
         weight_gradient: Callable[[Tensor, Tensor], Tensor] = lambda gradient, activity: gradient.t() @ activity,
     ) -> None:
-        self.program, self._forward, self._backward = program, forward, backward
+        self.program, self.executables = program, (forward, backward)
         self._weight_gradient = weight_gradient
 
-    def forward(self, inputs: Sequence[Tensor], sizes: Sizes) -> list[Tensor]:
-        """The tick's outputs, the final state, then what backward reads."""
-        tensors = self._named_inputs(self._forward.kernel, inputs)
+    def forward(self, inputs: Sequence[Tensor], sizes: Sizes, executable: Executable | None = None) -> list[Tensor]:
+        """The tick's outputs, the final state, then what backward reads. `executable`: another way to run the
+        kernel."""
+        executable = executable or self.executables[0]
+        tensors = self._named_inputs(executable.kernel, inputs)
         count = len(self.program.outputs)
         ticks = self.program.inputs
         for register in self.program.forward.graph.registers:
             tensors[f"initial_{register.value}"] = inputs[ticks.index(self.initial[register.value])]
-        outputs, final = self._forward.run(tensors, sizes)
+        outputs, final = executable.run(tensors, sizes)
         return [*outputs[:count], *final, *outputs[count:]]
 
     @property
@@ -56,29 +59,33 @@ class BuiltRegion:
         return {register.value: name for register, name in zip(registers, names, strict=True)}
 
     def backward(
-        self, grads: Sequence[Tensor | None], inputs: Sequence[Tensor], results: Sequence[Tensor], sizes: Sizes
+        self,
+        grads: Sequence[Tensor | None],
+        inputs: Sequence[Tensor],
+        results: Sequence[Tensor],
+        sizes: Sizes,
     ) -> list[Tensor | None]:
         """One gradient an input, None where the program has none. `results`: all that `forward` gave."""
-        program = self.program
-        if self._backward is None:
+        program, executable = self.program, self.executables[1]
+        if executable is None:
             raise RuntimeError("this region was built without a backward")
         _, b, n = sizes
         outputs, registers = program.outputs, program.forward.graph.registers
         saved = results[len(outputs) + len(registers) :]
-        tensors = self._named_inputs(self._backward.kernel, inputs)
+        tensors = self._named_inputs(executable.kernel, inputs)
         tensors.update(zip(outputs, results, strict=False))
         tensors.update(zip(program.saved, saved, strict=True))
         for seed, grad, result in zip(program.seeds, grads, results, strict=False):
-            tensors[seed] = result.new_zeros(()).expand(sizes) if grad is None else grad
+            tensors[seed] = result.new_zeros(sizes[2]).expand(sizes) if grad is None else grad
         finals = dict(zip((r.value for r in registers), grads[len(outputs) :], strict=False))
         states = {adjoint: register for register, adjoint in program.adjoints.items()}
-        for register in self._backward.kernel.graph.registers:
-            dtype = self._backward.kernel.dtype(register.value)
+        for register in executable.kernel.graph.registers:
+            dtype = executable.kernel.dtype(register.value)
             grad = finals.get(states.get(register.value, ""))
             tensors[register.initial] = _row_of(inputs).new_zeros((b, n), dtype=dtype) if grad is None else grad
-        ticks, last = self._backward.run(tensors, sizes)
-        over_time = dict(zip(self._backward.kernel.graph.outputs, ticks, strict=True))
-        at_end = dict(zip((r.value for r in self._backward.kernel.graph.registers), last, strict=True))
+        ticks, last = executable.run(tensors, sizes)
+        over_time = dict(zip(executable.kernel.graph.outputs, ticks, strict=True))
+        at_end = dict(zip((r.value for r in executable.kernel.graph.registers), last, strict=True))
         found = {name: over_time[source] for name, source in program.ticks.items()}
         for table in (program.sums, program.states):
             found.update({name: at_end[source] for name, source in table.items()})
@@ -158,42 +165,53 @@ class _RegionFunction(torch.autograd.Function):
     def forward(ctx: Any, region: BuiltRegion, sizes: Sizes, *inputs: Tensor) -> tuple[Tensor, ...]:
         results = region.forward(inputs, sizes)
         ctx.region, ctx.sizes = region, sizes
-        ctx.set_materialize_grads(False)
-        _save(ctx, region.program, inputs, results)
-        count = len(results) - len(region.program.saved)
-        constant = {*region.program.constant, *range(count, len(results))}
-        ctx.mark_non_differentiable(*(r for k, r in enumerate(results) if k in constant or not r.is_floating_point()))
+        save(ctx, region.program, inputs, results)
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         refuse_a_graph()
-        inputs, results = _saved(ctx)
+        inputs, results, _ = saved(ctx)
         return (None, None, *ctx.region.backward(grads, inputs, results, ctx.sizes))
 
 
-def _save(ctx: Any, program: RegionProgram, inputs: Sequence[Tensor], results: Sequence[Tensor]) -> None:
-    """Keeps what backward reads; of all else, what it is like. So users may write into what no gradient needs."""
+def save(
+    ctx: Any, program: RegionProgram, inputs: Sequence[Tensor], results: Sequence[Tensor], *more: Tensor | None
+) -> None:
+    """Keeps what backward reads, and more; of all else, what it is like. So users may write into what no gradient
+    needs. Marks the results that no gradient leads to."""
+    _keep(ctx, program, inputs, results, *more)
+    ctx.set_materialize_grads(False)
+    count = len(results) - len(program.saved)
+    constant = {*program.constant, *range(count, len(results))}
+    ctx.mark_non_differentiable(*(r for k, r in enumerate(results) if k in constant or not r.is_floating_point()))
+
+
+def _keep(
+    ctx: Any, program: RegionProgram, inputs: Sequence[Tensor], results: Sequence[Tensor], *more: Tensor | None
+) -> None:
     names = (*program.inputs, *program.outputs, *(None for _ in program.forward.graph.registers), *program.saved)
     read = [name in program.read_by_backward for name in names]
     tensors = (*inputs, *results)
-    ctx.save_for_backward(*(tensor for tensor, kept in zip(tensors, read, strict=True) if kept))
-    ctx.inputs = len(inputs)
+    ctx.save_for_backward(*(tensor for tensor, kept in zip(tensors, read, strict=True) if kept), *more)
+    ctx.inputs, ctx.more = len(inputs), len(more)
     ctx.like = [
         None if kept else (tensor.shape, tensor.dtype, tensor.device)
         for tensor, kept in zip(tensors, read, strict=True)
     ]
 
 
-def _saved(ctx: Any) -> tuple[list[Tensor], list[Tensor]]:
-    """Inputs and results again; in place of what was not kept, something of its shape."""
+def saved(ctx: Any) -> tuple[list[Tensor], list[Tensor], list[Any]]:
+    """Inputs and results again, and what more was kept; in place of what was not, something of its shape."""
     kept = iter(ctx.saved_tensors)
-    tensors = [next(kept) if like is None else _stand_in(*like) for like in ctx.like]
-    return tensors[: ctx.inputs], tensors[ctx.inputs :]
+    tensors = [next(kept) if like is None else stand_in(*like) for like in ctx.like]
+    return tensors[: ctx.inputs], tensors[ctx.inputs :], list(kept)
 
 
-def _stand_in(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.empty((), dtype=dtype, device=device).expand(shape)
+def stand_in(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A tensor that is only looked at from outside: one number in memory, which is none."""
+    filler = torch.empty((), dtype=dtype, device=device)
+    return (filler.fill_(torch.nan) if dtype.is_floating_point else filler).expand(tuple(shape))
 
 
 def refuse_a_graph() -> None:
@@ -262,12 +280,12 @@ def _differentiable(program: RegionProgram, name: str) -> bool:
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     tensors, ctx.key, ctx.flags = inputs
-    _save(ctx, region_of(ctx.key, tensors).program, tensors, output)
+    _keep(ctx, region_of(ctx.key, tensors).program, tensors, output)
 
 
 def _differentiate(ctx: Any, grads: list[Tensor | None]) -> tuple[Any, None, None]:
     refuse_a_graph()
-    inputs, results = _saved(ctx)
+    inputs, results, _ = saved(ctx)
     program = region_of(ctx.key, inputs).program
     count = len(results) - len(program.saved)
     given = [torch.zeros_like(r) if g is None else g for g, r in zip(grads[:count], results[:count], strict=True)]

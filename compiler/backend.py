@@ -1,7 +1,8 @@
 """What the compiler asks of a backend. The core knows none: `norse.compile` hands one in."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -24,3 +25,45 @@ class Backend(Protocol):
 
     def source(self, program: RegionProgram, title: str) -> str:
         """The generated text, for people to read."""
+
+
+@dataclass(frozen=True)
+class SpikeTrain:
+    """Spikes over time in the backend's own form; `in_memory` tells whether the tensor beside it has them too."""
+
+    events: Any
+    in_memory: bool
+
+
+@dataclass(frozen=True)
+class FusedCall:
+    """A linear layer and the loop that reads its currents, for a backend that does not need them in memory."""
+
+    program: RegionProgram
+    x: Tensor  # [T, B, features]
+    weight: Tensor
+    bias: Tensor | None
+    spikes: SpikeTrain | None  # what x is, if the backend made it
+    inputs: Sequence[Tensor]  # the region's, with something of their shape in place of the currents
+    current: int  # their place among these
+    sizes: tuple[int, int, int]
+    emitted: str | None  # the output whose spikes other fused layers read
+    in_memory: bool  # whether others read it too
+
+
+@dataclass(frozen=True)
+class FusedResults:
+    """What the region gives, and the spikes of `emitted`."""
+
+    results: list[Tensor]
+    spikes: SpikeTrain | None
+
+
+class Fuses(Protocol):
+    """What a backend does with a linear layer and the loop behind it."""
+
+    def __call__(self, call: FusedCall) -> FusedResults | None:
+        """None where the two are to be computed one after the other."""
+
+    def dense(self, x: Tensor, spikes: SpikeTrain) -> Tensor:
+        """The tensor that `x` stands for."""

@@ -274,7 +274,8 @@ class _Run:
             self.measured[0].run(values)
             outputs = [name for name in values if name.startswith("result")]
         else:
-            watched = replace(self.variant, steps=[_Watched(self.measured, values)])  # type: ignore[type-var]
+            steps = [_Watched(self.measured, values)]
+            watched = replace(self.variant, steps=steps, fused=steps)  # type: ignore[type-var]
             watched.run(self.model, self.args, self.kwargs)
             outputs = list(self.variant.ticks.outputs) if self.variant.ticks is not None else []
         if self.backward:

@@ -26,6 +26,7 @@ from norse.compiler.pieces import in_ranges
 from norse.compiler.profile import Profile
 from norse.compiler.schedule import Options, make_schedule
 from norse.compiler.steps.alignment import made_apart
+from norse.compiler.steps.fused_layer import fuse_layers
 from norse.compiler.steps.loop import warn_once
 from norse.compiler.steps.stepped import Runs
 from norse.compiler.stream import Stream, takes_time
@@ -37,12 +38,16 @@ _PLAIN = (torch.Tensor, nn.Parameter)
 
 @dataclass
 class Variant:
-    """The model compiled for one kind of call: what was traced, and the steps that run it (none: all eager)."""
+    """The model compiled for one kind of call: what was traced, and the steps that run it (none: all eager).
+
+    `fused` are the steps as they run when nobody watches them one by one.
+    """
 
     guard: Guard
     trace: Trace | None = None
     ticks: Graph | None = None
     steps: list[Runs] = field(default_factory=list)
+    fused: list[Runs] = field(default_factory=list)
     reason: str = ""
 
     def fits(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -64,7 +69,7 @@ class Variant:
             return model(*args, **kwargs)
         leaves = (leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor))
         values: dict[str, Any] = dict(zip(self.trace.graph.inputs, leaves, strict=True))
-        for step in in_ranges(self.steps, model):
+        for step in in_ranges(self.steps, model) or self.fused:
             step.run(values)
         return self.results(values)
 
@@ -380,7 +385,8 @@ class CompiledModule(nn.Module):
         if trace.eager and self.__dict__["_fullgraph"]:
             eager = "; ".join(f'"{path}" ({type(modules[path]).__name__}): {why}' for path, why in trace.eager.items())
             raise CompileError(f"norse.compile(fullgraph=True): these modules would run eagerly: {eager}")
-        return Variant(Guard(model, trace.followed, trace.eager), trace, ticks, steps)
+        fused = fuse_layers(steps, ticks, options.synapses.fuses)
+        return Variant(Guard(model, trace.followed, trace.eager), trace, ticks, steps, fused)
 
 
 # Set on the compiled module itself: hooks, which torch calls around a module. All else goes to the model.

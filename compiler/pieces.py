@@ -61,9 +61,9 @@ def pieces(steps: Sequence[Runs], modules: Mapping[str, nn.Module]) -> list[Piec
 
 
 def in_ranges(steps: list[Runs], model: nn.Module) -> list[Runs]:
-    """The steps; while torch.profiler records, the pieces of them in ranges that it shows by name."""
+    """While torch.profiler records, the pieces of the steps in ranges that it shows by name; else none."""
     if not torch.autograd.profiler._is_profiler_enabled:
-        return steps
+        return []
     return [_Range(piece) for piece in pieces(steps, dict(model.named_modules()))]
 
 

@@ -3,6 +3,7 @@
 from torch import nn
 
 from norse.backends.cpu.convolution import Convolution
+from norse.backends.cpu.fused_layer import FusedLayers
 from norse.backends.cpu.pooling import average
 from norse.backends.cpu.synapse import Linear, Sparse
 from norse.compiler.steps.torch_nodes import Synapses
@@ -16,4 +17,5 @@ def synapses(sparse: Sparse) -> Synapses:
     return Synapses(
         linear,
         {nn.Linear: linear.layer, nn.Conv1d: convolution, nn.Conv2d: convolution, nn.AvgPool2d: average},
+        FusedLayers(sparse),
     )

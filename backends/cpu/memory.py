@@ -53,6 +53,8 @@ class _Pool:
                     held -= len(block.memory)
                     self.blocks.remove(block)
             memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            if hasattr(mmap, "MADV_HUGEPAGE"):  # rows of blocks of neurons are pages apart
+                memory.madvise(mmap.MADV_HUGEPAGE)
             self.blocks.append(_Block(memory, self.requests))
             return memory
 

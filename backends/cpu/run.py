@@ -1,10 +1,11 @@
 """Runs kernels on tensors: fills in the call structure, allocates what comes out, and lets the driver run the tiles."""
 
 import ctypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,17 +77,46 @@ def recording(recorder: KernelRecorder) -> Iterator[None]:
         _RECORDER.reset(token)
 
 
+def is_recorded() -> bool:
+    return _RECORDER.get() is not None
+
+
 class Executable:
     """A kernel, compiled."""
 
     def __init__(self, kernel: Kernel, library: ctypes.CDLL, symbol: str) -> None:
         self.kernel = kernel
-        self._function = ctypes.cast(getattr(library, symbol), ctypes.c_void_p)
-        self._scratch_rows = scratch_rows(kernel)
+        self.function = ctypes.cast(getattr(library, symbol), ctypes.c_void_p)
+        self.scratch_rows = scratch_rows(kernel)
         graph = kernel.graph
         self._registers = tuple(register.value for register in graph.registers)
         self._inputs = tuple((name, kernel.kinds[name], kernel.dtype(name)) for name in graph.inputs)
         driver()
+
+    def bind(
+        self,
+        tensors: Mapping[str, Tensor],
+        sizes: tuple[int, int, int],
+        outputs: Sequence[Tensor | None] | None = None,
+        without: str | None = None,
+    ) -> "Bound":
+        """The kernel's buffers for these tensors. `outputs`: where to write, None for what is in no memory; `without`:
+        an input that is in none."""
+        _, b, n = sizes
+        graph = self.kernel.graph
+        given = [
+            None if name == without else _laid_out(tensors[name], kind, dtype, sizes)
+            for name, kind, dtype in self._inputs
+        ]
+        if outputs is None:
+            outputs = [empty(sizes, self.kernel.dtype(name)) for name in graph.outputs]
+        dtypes = [self.kernel.dtype(name) for name in self._registers]
+        first = [
+            _laid_out(tensors[f"initial_{name}"], Kind.ROW, dtype, sizes)
+            for name, dtype in zip(self._registers, dtypes, strict=True)
+        ]
+        final = [torch.empty((b, n), dtype=dtype) for dtype in dtypes]
+        return Bound([*given, *first, *outputs, *final], list(outputs), final)
 
     def run(
         self,
@@ -100,40 +130,44 @@ class Executable:
         `tensors`: every input, and `initial_...` for every register. `ticks` runs a piece of time only, into `outputs`.
         """
         t, b, n = sizes
-        graph = self.kernel.graph
-        given = [_laid_out(tensors[name], kind, dtype, sizes) for name, kind, dtype in self._inputs]
-        if outputs is None:
-            outputs = [empty(sizes, self.kernel.dtype(name)) for name in graph.outputs]
-        dtypes = [self.kernel.dtype(name) for name in self._registers]
-        first = [
-            _laid_out(tensors[f"initial_{name}"], Kind.ROW, dtype, sizes)
-            for name, dtype in zip(self._registers, dtypes, strict=True)
-        ]
-        final = [torch.empty((b, n), dtype=dtype) for dtype in dtypes]
-        tensors_in_order = [*given, *first, *outputs, *final]
-        if not self.kernel.mixes_neurons and all(_one_row(x) for x in tensors_in_order):
+        bound = self.bind(tensors, sizes, outputs)
+        made, final = [x for x in bound.outputs if x is not None], bound.final
+        if not self.kernel.mixes_neurons and all(x is None or _one_row(x) for x in bound.tensors):
             b, n = 1, b * n  # nothing distinguishes samples from neurons
-        buffers = (Buffer * len(tensors_in_order))(*(_buffer(x) for x in tensors_in_order))
+        buffers = bound.buffers
         begin, end = ticks or (0, t)
         call = Call(VERSION, len(buffers), ctypes.addressof(buffers), begin, end, 0, b, 0, n, n, None)
         threads = threads_for((end - begin) * b * n)
         recorder = _RECORDER.get()
         if recorder is not None:
-            size = self._scratch_rows * b * ((n * 8 + 63) // 64 * 64)
-            recorder.kernel(self._function, call, size, buffers, tensors_in_order)
-            return outputs, final
+            size = self.scratch_rows * b * ((n * 8 + 63) // 64 * 64)
+            recorder.kernel(self.function, call, size, buffers, bound.tensors)
+            return made, final
         status = driver().norse_run(
-            self._function,
+            self.function,
             ctypes.addressof(call),
             min(_SAMPLES, -(-b // threads)) if self.kernel.mixes_neurons else 1,
             n if self.kernel.mixes_neurons else _NEURONS,
-            self._scratch_rows,
+            self.scratch_rows,
             threads,
             gomp_parallel(),
         )
         if status:
             raise RuntimeError(f"norse kernel driver: {('', 'version', 'storage', 'out of memory')[status]}")
-        return outputs, final
+        return made, final
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The tensors of a call in the order of the kernel's buffers, None where there is no memory, and what comes out."""
+
+    tensors: list[Tensor | None]
+    outputs: list[Tensor | None]
+    final: list[Tensor]
+
+    @cached_property
+    def buffers(self) -> "ctypes.Array[Buffer]":
+        return (Buffer * len(self.tensors))(*(Buffer() if x is None else _buffer(x) for x in self.tensors))
 
 
 def _laid_out(tensor: Tensor, kind: Kind, dtype: torch.dtype, sizes: tuple[int, int, int]) -> Tensor:

@@ -3,6 +3,7 @@
 Which way is faster is decided at every call by the density that is found, with the costs of this machine.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from norse.backends.cpu.costs import costs
 from norse.backends.cpu.events import KINDS, Events, find_events, gather, outer
+from norse.backends.cpu.memory import empty
 from norse.backends.operators import is_traced, refuse_a_graph
 from norse.compiler.backend import BackendUnavailable
 from norse.compiler.synapses import counting
@@ -110,11 +112,23 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:  # type: ignore[override]
         refuse_a_graph()
         weight, begin, index, value = ctx.saved_tensors
-        of_x, of_weight, of_bias, _ = ctx.needs_input_grad
-        rows = grad.reshape(-1, grad.shape[-1])
-        return (
-            grad @ weight if of_x else None,
-            outer(Events(begin, index, value, ctx.inputs), rows) if of_weight else None,
-            rows.sum(0) if of_bias else None,
-            None,
-        )
+        events, rows = Events(begin, index, value, ctx.inputs), grad.reshape(-1, grad.shape[-1])
+        shape = (*grad.shape[:-1], ctx.inputs)
+        return (*layer_gradients(rows, weight, events, shape, ctx.needs_input_grad[:3]), None)
+
+
+def layer_gradients(
+    rows: Tensor, weight: Tensor, events: Events, shape: Sequence[int], needs: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Of a linear layer's input, in its `shape`, weight and bias, as far as they are needed: from its outputs' gradient
+    [rows, neurons] and the events that entered it."""
+    of_x, of_weight, of_bias = needs
+    gradient = None
+    if of_x:
+        gradient = empty((rows.shape[0], weight.shape[1]), rows.dtype)
+        torch.mm(rows, weight, out=gradient)
+    return (
+        None if gradient is None else gradient.view(tuple(shape)),
+        outer(events, rows) if of_weight else None,
+        rows.sum(0) if of_bias else None,
+    )

@@ -45,6 +45,17 @@ class Tick:
     outer: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class NativeCall:
+    """A call of a native region: what runs it, and with what."""
+
+    region: Region
+    program: RegionProgram
+    inputs: list[Tensor]
+    sizes: tuple[int, int, int]
+    layout: Layout
+
+
 @dataclass
 class LoopStep:
     """Runs a tick over time. Layouts and kernels are kept by what they depend on: a new T or batch builds nothing."""
@@ -57,7 +68,7 @@ class LoopStep:
     reason: str = ""  # why torch runs it, if it does
     built: list[tuple[Backend, RegionProgram]] = field(default_factory=list)
     _layouts: OrderedDict[Any, Layout | str] = field(default_factory=OrderedDict)
-    _regions: dict[Any, Region] = field(default_factory=dict)
+    _regions: dict[Any, tuple[Region, RegionProgram]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         inexact = sorted(_inexact(self.tick.graph))
@@ -68,24 +79,43 @@ class LoopStep:
 
     def run(self, values: Values) -> None:
         """Reads the tick's inputs and initial states, makes its outputs and `final <register>` for every register."""
+        call = self.prepared(values)
+        self.finish(values, call, None if call is None else call.region(call.inputs, call.sizes))
+
+    def prepared(self, values: Values) -> "NativeCall | None":
+        """The call of the native region for these values; None if torch has to run the loop."""
+        tensors, initial, clock = self._operands(values)
+        layout = self._layout(tensors, initial)
+        if isinstance(layout, str):
+            self.reason = layout
+        backend = self._backend(clock.device)
+        if isinstance(layout, str) or backend is None or self._length(clock) == 0:
+            return None
+        return self._native(backend, layout, tensors, initial, clock)
+
+    def finish(self, values: Values, call: "NativeCall | None", results: Sequence[Tensor] | None) -> None:
+        """Puts what the call gave into the values; without a call, computes it."""
+        graph, outer = self.tick.graph, self.tick.outer
+        if call is None or results is None:
+            outputs, final = self._without_a_call(*self._operands(values))
+        else:
+            layout, (length, *_) = call.layout, call.sizes
+            outputs = [x.reshape(length, *layout.shape) for x in results[: len(graph.outputs)]]
+            states = results[len(graph.outputs) : len(graph.outputs) + len(graph.registers)]
+            final = [layout.narrow(x, shape) for x, shape in zip(states, layout.states, strict=True)]
+        for name, output in zip(graph.outputs, outputs, strict=True):
+            values[outer[name]] = output if self.tick.over_time else output.squeeze(0)
+        values.update({f"final {outer[r.value]}": state for r, state in zip(graph.registers, final, strict=True)})
+        release(values, graph.nodes)
+
+    def _operands(self, values: Values) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+        """The tick's inputs, its initial states, and the value that has as many ticks."""
         graph, outer = self.tick.graph, self.tick.outer
         tensors = {name: values[outer[name]] for name in graph.inputs}
         if not self.tick.over_time:
             tensors.update({name: tensors[name].unsqueeze(0) for name in self.tick.varying})
         initial = {register.initial: values[outer[register.initial]] for register in graph.registers}
-        layout = self._layout(tensors, initial)
-        if isinstance(layout, str):
-            self.reason = layout
-        clock: Tensor = values[self.tick.clock]
-        backend = self._backend(clock.device)
-        if isinstance(layout, Layout) and backend is not None:
-            outputs, final = self._native(backend, layout, tensors, initial, clock)
-        else:
-            outputs, final = self._with_torch(tensors, initial, clock)
-        for name, output in zip(graph.outputs, outputs, strict=True):
-            values[outer[name]] = output if self.tick.over_time else output.squeeze(0)
-        values.update({f"final {outer[r.value]}": state for r, state in zip(graph.registers, final, strict=True)})
-        release(values, graph.nodes)
+        return tensors, initial, values[self.tick.clock]
 
     def _layout(self, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> Layout | str:
         varying = set(self.tick.varying)
@@ -130,12 +160,8 @@ class LoopStep:
         tensors: Mapping[str, Tensor],
         initial: Mapping[str, Tensor],
         clock: Tensor,
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        graph, length = self.tick.graph, self._length(clock)
-        if length == 0:
-            types = layout.graph.types
-            empty = [clock.new_empty((0, *layout.shape), dtype=types[name].dtype) for name in graph.outputs]
-            return empty, list(initial.values())
+    ) -> "NativeCall | None":
+        length = self._length(clock)
         requiring = _requiring(tensors, initial)
         # A state that the neuron made itself needs a gradient only where nothing else does: then it is what makes
         # eager's outputs require one.
@@ -145,24 +171,21 @@ class LoopStep:
         given += [layout.tick(draw.ahead(length, device=clock.device)) for draw in layout.drawn.ahead.values()]
         given += [] if layout.drawn.key is None else [new_key()]
         states = [layout.state(x if name in wanted else x.detach()) for name, x in initial.items()]
-        region = self._region(backend, layout, wanted, requiring)
-        if region is None:
-            return self._with_torch(tensors, initial, clock)
-        results = region([*given, *states], (length, layout.samples, layout.neurons))
-        outputs = [x.reshape(length, *layout.shape) for x in results[: len(graph.outputs)]]
-        final = results[len(graph.outputs) : len(graph.outputs) + len(graph.registers)]
-        return outputs, [layout.narrow(x, shape) for x, shape in zip(final, layout.states, strict=True)]
+        found = self._region(backend, layout, wanted, requiring)
+        if found is None:
+            return None
+        return NativeCall(*found, [*given, *states], (length, layout.samples, layout.neurons), layout)
 
     def _region(
         self, backend: Backend, layout: Layout, wanted: frozenset[str], requiring: frozenset[str]
-    ) -> Region | None:
+    ) -> tuple[Region, RegionProgram] | None:
         types = tuple((name, type_.dtype, bool(type_.tick_axes)) for name, type_ in layout.graph.types.items())
         key = (backend.name, tuple(layout.kinds.items()), types, wanted, requiring)
         if key not in self._regions:
             try:
                 with _disable_current_modes():
                     program = known_program(layout.graph, layout.kinds, wanted, self.fast_math, requiring)
-                    self._regions[key] = backend.prepare(program, self.title)
+                    self._regions[key] = (backend.prepare(program, self.title), program)
                 self.built.append((backend, program))
             except Unsupported as why:
                 self._give_up(str(why))
@@ -174,6 +197,16 @@ class LoopStep:
         return self._regions[key]
 
     # ---- torch -----------------------------------------------------------------------------------
+
+    def _without_a_call(
+        self, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor], clock: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        layout = None if self._length(clock) else self._layout(tensors, initial)
+        if isinstance(layout, Layout) and self._backend(clock.device) is not None:  # no ticks, whose shape is known
+            types = layout.graph.types
+            none = [clock.new_empty((0, *layout.shape), dtype=types[name].dtype) for name in self.tick.graph.outputs]
+            return none, list(initial.values())
+        return self._with_torch(tensors, initial, clock)
 
     def _with_torch(
         self, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor], clock: Tensor

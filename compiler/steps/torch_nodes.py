@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils import _pytree as pytree
 
+from norse.compiler.backend import Fuses
 from norse.compiler.calls import Call, row_of
 from norse.compiler.draws import draws
 from norse.compiler.errors import CompileError
@@ -33,6 +34,7 @@ class Synapses:
 
     linear: Callable[[Tensor, Tensor, Tensor | None], Tensor] = functional.linear
     layers: Mapping[type, Callable[[Any, Tensor], Tensor]] = field(default_factory=dict)
+    fuses: Fuses | None = None  # what runs a linear layer together with the loop behind it
 
 
 class TorchStep:

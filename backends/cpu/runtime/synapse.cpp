@@ -5,10 +5,7 @@
 //   gather   out[r, n] = bias[n] + sum over active k of x[r, k] W[n, k]      a block's sums stay in registers
 //   outer    dW[n, k]  = sum over rows r with active k of g[r, n] x[r, k]    a block of dW stays in the cache
 // Every block is written by one task alone, in the order of the rows: results do not depend on the number of threads.
-#include <cstring>
-
-#include "blocks.h"
-#include "events.h"
+#include "event_blocks.h"
 #include "norse_kernel.h"
 #include "parallel.h"
 
@@ -18,78 +15,18 @@ namespace {
 struct tasks {
   int64_t width, blocks, parts, rows;
   int64_t count() const { return blocks * parts; }
-  int64_t first_row(int64_t part) const { return rows * part / parts; }
+  row_range part(int64_t number) const {
+    const int64_t first = rows * number / parts;
+    return {first, 1, rows * (number + 1) / parts - first};
+  }
 };
 
 template <typename T>
 tasks cut(int64_t rows, int64_t inputs, int64_t neurons) {
-  const int64_t lane = lanes<T>::count, cache = 1 << 20;
-  int64_t width = 64;
-  while (width > lane && (width / 2 >= neurons || inputs * width * (int64_t)sizeof(T) > cache)) width /= 2;
+  const int64_t width = block_width<T>(inputs, neurons, lanes<T>::count);
   const int64_t blocks = (neurons + width - 1) / width;
   return {width, blocks, blocks >= 8 ? 1 : larger(1, smaller(8 / blocks, rows / 256)), rows};
 }
-
-template <typename T, int Vectors>
-void gather_block(const events<T>& x, int64_t row, int64_t end, const T* packed, const T* bias, T* out,
-                  int64_t neurons, int64_t real) {
-  typedef typename lanes<T>::type vector;
-  const int64_t width = Vectors * lanes<T>::count;
-  vector start[Vectors] = {};
-  if (bias) memcpy(start, bias, real * sizeof(T));
-  for (; row < end; ++row) {
-    vector sum[Vectors];
-    for (int j = 0; j < Vectors; ++j) sum[j] = start[j];
-    const int32_t last = x.begin[row + 1];
-    for (int32_t e = x.begin[row]; e < last; ++e) {
-      const vector* w = (const vector*)(packed + x.index[e] * width);
-      if (x.value) {
-        const T value = x.value[e];
-        for (int j = 0; j < Vectors; ++j) sum[j] += value * w[j];
-      } else {
-        for (int j = 0; j < Vectors; ++j) sum[j] += w[j];
-      }
-    }
-    T* to = out + row * neurons;
-    if (real == width)
-      for (int j = 0; j < Vectors; ++j) ((vector*)to)[j] = sum[j];
-    else
-      memcpy(to, sum, real * sizeof(T));
-  }
-}
-
-template <typename T, int Vectors>
-void outer_block(const events<T>& x, int64_t row, int64_t end, const T* grad, T* packed, int64_t neurons,
-                 int64_t real) {
-  typedef typename lanes<T>::type vector;
-  const int64_t width = Vectors * lanes<T>::count;
-  vector g[Vectors] = {};
-  for (; row < end; ++row) {
-    const int32_t last = x.begin[row + 1];
-    if (x.begin[row] == last) continue;
-    memcpy(g, grad + row * neurons, real * sizeof(T));
-    for (int32_t e = x.begin[row]; e < last; ++e) {
-      vector* w = (vector*)(packed + x.index[e] * width);
-      if (x.value) {
-        const T value = x.value[e];
-        for (int j = 0; j < Vectors; ++j) w[j] += value * g[j];
-      } else {
-        for (int j = 0; j < Vectors; ++j) w[j] += g[j];
-      }
-    }
-  }
-}
-
-// Calls `function<T, Vectors>` for the width of a block.
-#define NORSE_OF_WIDTH(function, width, ...)                       \
-  switch ((width) / lanes<T>::count) {                             \
-    case 1: function<T, 1>(__VA_ARGS__); break;                    \
-    case 2: function<T, 2>(__VA_ARGS__); break;                    \
-    case 4: function<T, 4>(__VA_ARGS__); break;                    \
-    case 8: function<T, 8>(__VA_ARGS__); break;                    \
-    case 16: function<T, 16>(__VA_ARGS__); break;                  \
-    default: function<T, 32>(__VA_ARGS__); break;                  \
-  }
 
 template <typename T>
 int gather(const events<T>& x, const T* weight, const T* bias, T* out, int64_t rows, int64_t inputs, int64_t neurons,
@@ -105,8 +42,9 @@ int gather(const events<T>& x, const T* weight, const T* bias, T* out, int64_t r
       return;
     }
     pack(weight, inputs, first, neurons, work.width, packed);
-    NORSE_OF_WIDTH(gather_block, work.width, x, work.first_row(part), work.first_row(part + 1), packed,
-                   bias ? bias + first : nullptr, out + first, neurons, real)
+    const row_range own = work.part(part);
+    NORSE_OF_WIDTH(gather_block, work.width, x, own, packed, bias ? bias + first : nullptr,
+                   out + own.first * neurons + first, neurons, real)
   });
   return failed ? 3 : 0;
 }
@@ -129,8 +67,8 @@ int outer(const events<T>& x, const T* grad, T* weight, int64_t rows, int64_t in
       return;
     }
     memset(packed, 0, block * sizeof(T));
-    NORSE_OF_WIDTH(outer_block, work.width, x, work.first_row(part), work.first_row(part + 1), grad + first, packed,
-                   neurons, real)
+    const row_range own = work.part(part);
+    NORSE_OF_WIDTH(outer_block, work.width, x, own, grad + own.first * neurons + first, neurons, packed, real)
     if (!sums) unpack(packed, inputs, first, neurons, work.width, weight);
   });
   if (sums)

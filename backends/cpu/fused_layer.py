@@ -1,0 +1,242 @@
+"""A linear layer and the loop behind it in one pass over its events (runtime/fused_layer.cpp).
+
+The currents are in no memory, nor are spikes that only such layers read. Backward, the two go one after the other.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from norse.backends.c_family.body import number_buffers
+from norse.backends.c_family.call import VERSION, Call
+from norse.backends.cpu.build import load
+from norse.backends.cpu.costs import costs
+from norse.backends.cpu.events import KINDS, Events, find_events
+from norse.backends.cpu.memory import empty
+from norse.backends.cpu.run import Bound, Executable, is_recorded
+from norse.backends.cpu.synapse import WORTH_A_LOOK, layer_gradients, takes
+from norse.backends.cpu.threads import gomp_parallel, threads_for
+from norse.backends.operators import BuiltRegion, Sizes, refuse_a_graph, registered_region, save, saved, stand_in
+from norse.compiler.backend import FusedCall, FusedResults, SpikeTrain
+from norse.compiler.region import Kernel
+
+
+@dataclass(frozen=True)
+class FusedLayers:
+    """Runs a linear layer and the loop behind it in one pass: always, or ("auto") where the density that is found makes
+    events cheaper than a dense product."""
+
+    sparse: Literal[True, "auto"]
+
+    def __call__(self, call: FusedCall) -> FusedResults | None:
+        """None where the two are to be computed one after the other."""
+        region = registered_region(call.program.key, "cpu") if _fits(call) else None
+        events = None if region is None else self._events(call)
+        if region is None or events is None:
+            return None
+        forward = _Forward(region.executables[0], call, events)  # type: ignore[arg-type]
+        if call.program.backward is not None and torch.is_grad_enabled():
+            results = _FusedLayer.apply(region, forward, call.x, call.weight, call.bias, *call.inputs)  # type: ignore[no-untyped-call]
+        else:
+            results = region.forward(call.inputs, call.sizes, forward)
+        return FusedResults(list(results), forward.spikes)
+
+    def _events(self, call: FusedCall) -> Events | None:
+        neurons, inputs = call.weight.shape
+        rows = call.sizes[0] * call.sizes[1]
+        if self.sparse == "auto" and rows * inputs * neurons < WORTH_A_LOOK:
+            return None
+        learns = torch.is_grad_enabled() and call.weight.requires_grad
+        most = rows * inputs if self.sparse is True else costs().most_events(rows, inputs, neurons, learns=learns)
+        if call.spikes is not None:
+            events: Events = call.spikes.events
+            return events if events.index.numel() <= most else None
+        return find_events(call.x.detach().reshape(-1, inputs).contiguous(), most)
+
+    def dense(self, x: Tensor, spikes: SpikeTrain) -> Tensor:
+        """The tensor that `x` stands for."""
+        return _Dense.apply(x, spikes.events)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _fits(call: FusedCall) -> bool:
+    """Whether the loop's kernels can run on tiles of these tensors, and need the currents for nothing else."""
+    program, (ticks, samples, neurons) = call.program, call.sizes
+    current, (*rows, inputs) = program.inputs[call.current], call.x.shape
+    return (
+        takes(call.x, call.weight, call.bias)
+        and not is_recorded()
+        and not program.forward.mixes_neurons
+        and program.forward.dtype(current) == call.x.dtype
+        and current not in program.read_by_backward
+        and (program.backward is None or current in program.ticks)
+        and call.weight.shape == (neurons, inputs)
+        and (call.bias is None or call.bias.shape == (neurons,))
+        and prod(rows) == ticks * samples
+        and call.x.numel() > 0
+    )
+
+
+class _Layer(ctypes.Structure):
+    """`norse_layer` of runtime/fused_layer.cpp."""
+
+    _fields_ = (
+        ("kernel", ctypes.c_void_p),
+        ("call", ctypes.c_void_p),
+        ("inputs", ctypes.c_int32),
+        ("registers", ctypes.c_int32),
+        ("outputs", ctypes.c_int32),
+        ("currents", ctypes.c_int32),
+        ("spikes", ctypes.c_int32),
+        ("scratch_rows", ctypes.c_int64),
+        ("begin", ctypes.c_void_p),
+        ("index", ctypes.c_void_p),
+        ("value", ctypes.c_void_p),
+        ("width", ctypes.c_int64),
+        ("weight", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("bits", ctypes.c_void_p),
+        ("bits_stride", ctypes.c_int64),
+    )
+
+
+@dataclass
+class _Forward:
+    """Runs the forward kernel behind the layer."""
+
+    executable: Executable
+    call: FusedCall
+    events: Events
+    spikes: SpikeTrain | None = None  # once it has run: what `call.emitted` is
+
+    @property
+    def kernel(self) -> Kernel:
+        return self.executable.kernel
+
+    def run(self, tensors: dict[str, Tensor], sizes: Sizes) -> tuple[list[Tensor], list[Tensor]]:
+        call, place = self.call, number_buffers(self.kernel)
+        current, emitted = call.program.inputs[call.current], call.emitted
+        in_memory = call.in_memory or emitted in call.program.read_by_backward
+        outputs = [
+            empty(sizes, self.kernel.dtype(name)) if in_memory or name != emitted else None
+            for name in self.kernel.graph.outputs
+        ]
+        bound = self.executable.bind(tensors, sizes, outputs, without=current)
+        layer = _described(self.executable, bound, self.events, place[current])
+        weight = call.weight.detach().contiguous()
+        bias = None if call.bias is None else call.bias.detach().contiguous()
+        layer.weight, layer.bias = weight.data_ptr(), None if bias is None else bias.data_ptr()
+        bits = torch.zeros(sizes[0] * sizes[1], -(-sizes[2] // 64) if emitted else 0, dtype=torch.int64)
+        if emitted is not None:
+            layer.spikes, layer.bits = place[f"output {emitted}"], bits.data_ptr()
+            layer.bits_stride = bits.shape[1] * bits.element_size()
+        _run(layer, bound, sizes, self.events, call.x.dtype)
+        if emitted is not None:
+            self.spikes = SpikeTrain(_events_of(bits, sizes[2]), in_memory)
+        nowhere = stand_in(sizes, call.x.dtype, call.x.device)
+        return [nowhere if x is None else x for x in bound.outputs], bound.final
+
+
+class _FusedLayer(torch.autograd.Function):
+    """Keeps the events, not the input, and no currents."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        region: BuiltRegion,
+        forward: _Forward,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        *inputs: Tensor,
+    ) -> tuple[Tensor, ...]:
+        call, events = forward.call, forward.events
+        results = region.forward(inputs, call.sizes, forward)
+        save(ctx, region.program, inputs, results, weight, events.begin, events.index, events.value)
+        ctx.region, ctx.sizes, ctx.current, ctx.shape = region, call.sizes, call.current, x.shape
+        return tuple(results)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
+        refuse_a_graph()
+        inputs, results, (weight, begin, index, value) = saved(ctx)
+        events = Events(begin, index, value, weight.shape[1])
+        found = ctx.region.backward(grads, inputs, results, ctx.sizes)
+        of_currents, found[ctx.current] = found[ctx.current], None
+        gradients = layer_gradients(of_currents.flatten(0, 1), weight, events, ctx.shape, ctx.needs_input_grad[2:5])
+        return (None, None, *gradients, *found)
+
+
+class _Dense(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, spikes: Events) -> Tensor:
+        rows = torch.repeat_interleave(torch.arange(spikes.rows), spikes.begin.diff())
+        dense = torch.zeros(spikes.rows, spikes.inputs, dtype=x.dtype)
+        dense[rows, spikes.index.long()] = 1
+        return dense.view(x.shape)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return grad, None
+
+
+def _described(executable: Executable, bound: Bound, events: Events, currents: int) -> _Layer:
+    graph = executable.kernel.graph
+    return _Layer(
+        kernel=executable.function,
+        inputs=len(graph.inputs),
+        registers=len(graph.registers),
+        outputs=len(graph.outputs),
+        currents=currents,
+        spikes=-1,
+        scratch_rows=executable.scratch_rows,
+        begin=events.begin.data_ptr(),
+        index=events.index.data_ptr(),
+        value=None if events.value is None else events.value.data_ptr(),
+        width=events.inputs,
+    )
+
+
+def _run(layer: _Layer, bound: Bound, sizes: Sizes, events: Events, dtype: torch.dtype) -> None:
+    ticks, samples, neurons = sizes
+    buffers = bound.buffers
+    call = Call(VERSION, len(buffers), ctypes.addressof(buffers), 0, ticks, 0, samples, 0, neurons, neurons, None)
+    layer.call = ctypes.addressof(call)
+    threads = threads_for((events.rows + events.index.numel()) * neurons)
+    status = getattr(_library(), f"norse_layer_forward_{KINDS[dtype]}")(ctypes.byref(layer), threads, gomp_parallel())
+    if status:
+        raise RuntimeError(f"norse fused layer: {('', 'version', '', 'out of memory', 'too many buffers')[status]}")
+
+
+def _events_of(bits: Tensor, inputs: int) -> Events:
+    """The events of rows of bits."""
+    rows, stride = bits.shape[0], bits.shape[1] * bits.element_size()
+    begin = torch.empty(rows + 1, dtype=torch.int32)
+    found = _library().norse_count_bits(bits.data_ptr(), stride, rows, begin.data_ptr())
+    if found < 0:
+        raise RuntimeError("norse fused layer: more spikes than 32 bits can count")
+    index = torch.empty(found, dtype=torch.int32)
+    threads = threads_for(bits.numel())
+    _library().norse_list_bits(
+        bits.data_ptr(), stride, rows, begin.data_ptr(), index.data_ptr(), threads, gomp_parallel()
+    )
+    return Events(begin, index, None, inputs)
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    library = load((Path(__file__).parent / "runtime" / "fused_layer.cpp").read_text())
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    for kind in KINDS.values():
+        function = getattr(library, f"norse_layer_forward_{kind}")
+        function.argtypes, function.restype = (pointer, number, pointer), ctypes.c_int
+    library.norse_count_bits.argtypes = (pointer, number, number, pointer)
+    library.norse_count_bits.restype = number
+    library.norse_list_bits.argtypes = (pointer, number, number, pointer, pointer, number, pointer)
+    library.norse_list_bits.restype = None
+    return library

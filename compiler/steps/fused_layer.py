@@ -1,0 +1,212 @@
+"""A linear layer and the loop of the neurons behind it as one step: the currents between them need not be in memory.
+
+Nor need spikes that only such layers read: the backend hands them on in its own form. Whether it does is decided at
+every call; where it does not, both run as they would alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from norse.compiler.backend import FusedCall, Fuses
+from norse.compiler.ir import Graph, Node, Ref
+from norse.compiler.passes.plan_memory import release
+from norse.compiler.steps.loop import LoopStep, NativeCall, Values
+from norse.compiler.steps.stepped import Runs
+from norse.compiler.steps.torch_nodes import TorchStep
+
+
+@dataclass
+class FusedLayerStep:
+    """`torch` runs the linear layer, where it is not fused, and what stands beside it: the neurons' initial state."""
+
+    torch: TorchStep
+    linear: Node
+    loop: LoopStep
+    fuses: Fuses
+    emitted: str | None = None  # spikes of the loop that another such step reads
+    in_memory: bool = True  # whether others read them too
+    alone: bool = False  # whether the currents must be in memory: the initial state is made of their values
+    _looked: bool = False
+
+    def run(self, values: Values) -> None:
+        place = self.torch.nodes.index(self.linear)
+        before, behind = self.torch.nodes[:place], self.torch.nodes[place + 1 :]
+        self._run_nodes(before, values)
+        current = self._stand_in(values)
+        call = None
+        if current is not None:
+            values[self.linear.output] = current
+            self._look_at(behind, values, current)
+            call = None if self.alone else self.loop.prepared(values)
+            if call is not None and self._fused(call, values):
+                release(values, self.torch.nodes)
+                return
+        self._in_memory(values)
+        self.torch.run_node(self.linear, values)
+        if current is None or self.alone:
+            self._run_nodes(behind, values)
+        release(values, self.torch.nodes)
+        if call is None:
+            self.loop.run(values)
+        else:  # not prepared again, which would draw the keys of random numbers anew
+            inputs = list(call.inputs)
+            inputs[self._place(call)] = call.layout.tick(values[self.linear.output])
+            self.loop.finish(values, call, call.region(inputs, call.sizes))
+
+    def _fused(self, call: NativeCall, values: Values) -> bool:
+        """Whether the backend has run both, with the results in the values."""
+        operands = self.torch.operands_of_linear(self.linear, values)
+        assert operands is not None
+        spikes = values.get(_train(self.linear.uses[0]))
+        emitted = None if self.emitted is None else self._inside(self.emitted)
+        place = self._place(call)
+        made = self.fuses(
+            FusedCall(call.program, *operands, spikes, call.inputs, place, call.sizes, emitted, self.in_memory)
+        )
+        if made is None:
+            return False
+        self.loop.finish(values, call, made.results)
+        if self.emitted is not None:
+            values[_train(self.emitted)] = made.spikes
+        return True
+
+    def _run_nodes(self, nodes: Sequence[Node], values: Values) -> None:
+        held: dict[tuple[str, str], list[Any]] = {}
+        for node in nodes:
+            self.torch.run_node(node, values, held)
+
+    def _look_at(self, nodes: Sequence[Node], values: Values, current: Tensor) -> None:
+        """Runs the nodes beside the layer; the first time, sees whether they ask for more than the currents' shape."""
+        if self._looked:
+            self._run_nodes(nodes, values)
+            return
+        with _Watch((current, *self._absent(values))) as watch:
+            self._run_nodes(nodes, values)
+        self._looked, self.alone = True, watch.read
+
+    def _absent(self, values: Values) -> list[Tensor]:
+        """What enters the layer, if it is in no memory either."""
+        name = self.linear.uses[0]
+        train = values.get(_train(name))
+        return [] if train is None or train.in_memory else [values[name]]
+
+    def _in_memory(self, values: Values) -> None:
+        """Has what enters the layer in memory."""
+        name = self.linear.uses[0]
+        train = values.get(_train(name))
+        if train is not None and not train.in_memory:
+            values[name] = self.fuses.dense(values[name], train)
+            values[_train(name)] = replace(train, in_memory=True)
+
+    def _stand_in(self, values: Values) -> Tensor | None:
+        """What the currents would be, but for their values; None where the layer is not to be fused, whatever it is."""
+        operands = self.torch.operands_of_linear(self.linear, values)
+        if self.alone or operands is None:
+            return None
+        x, weight, bias = operands
+        strided = all(isinstance(t, Tensor) and t.layout == torch.strided for t in (x, weight))
+        if not strided or x.ndim < 2 or weight.ndim != 2 or x.shape[-1] != weight.shape[1] or not x.numel():
+            return None
+        current = x.new_full((), torch.nan, requires_grad=False).expand(*x.shape[:-1], weight.shape[0]).detach()
+        learns = any(t is not None and t.requires_grad for t in (x, weight, bias))
+        return current.requires_grad_(torch.is_grad_enabled() and learns)
+
+    def _place(self, call: NativeCall) -> int:
+        return call.program.inputs.index(self._inside(self.linear.output))
+
+    def _inside(self, name: str) -> str:
+        """A value's name inside the loop."""
+        return next(inner for inner, outer in self.loop.tick.outer.items() if outer == name)
+
+
+def fuse_layers(steps: Sequence[Runs], graph: Graph, fuses: Fuses | None) -> list[Runs]:
+    """The steps, with every linear layer and the loop that alone reads it as one."""
+    if fuses is None:
+        return list(steps)
+    found: list[Runs] = []
+    for step, following in pairwise([*steps, None]):
+        if found and isinstance(found[-1], FusedLayerStep) and found[-1].loop is step:
+            continue
+        assert step is not None
+        linear = _fusible(step, following, graph)
+        if linear is None:
+            found.append(step)
+        else:
+            assert isinstance(step, TorchStep)
+            assert isinstance(following, LoopStep)
+            found.append(FusedLayerStep(step, linear, following, fuses))
+    return _with_trains(found, graph)
+
+
+def _fusible(step: Runs, loop: Runs | None, graph: Graph) -> Node | None:
+    """The linear layer whose result a loop of elementwise ticks reads, and nothing else but the shape of it."""
+    if not isinstance(step, TorchStep) or not isinstance(loop, LoopStep) or not loop.tick.over_time:
+        return None
+    if any(node.op == "linear" for node in loop.tick.graph.nodes):
+        return None
+    outer = loop.tick.outer
+    entering = {outer[name] for name in loop.tick.varying}
+    beside = {id(node) for node in step.nodes if node.op == "initial_state"}
+    own = {name for node in loop.tick.graph.nodes for name in (outer.get(output) for output in node.outputs)}
+    for node in step.nodes:
+        if node.op not in ("linear", "Linear") or node.output not in entering or node.output in graph.outputs:
+            continue
+        readers = [n for n in graph.nodes if node.output in n.uses]
+        if all(id(n) in beside or n.outputs[0] in own for n in readers) and node.uses.count(node.uses[0]) == 1:
+            return node
+    return None
+
+
+def _with_trains(steps: list[Runs], graph: Graph) -> list[Runs]:
+    """Has steps emit the spikes that others of them read, and keeps out of memory what nothing else reads."""
+    fused = [step for step in steps if isinstance(step, FusedLayerStep)]
+    entering = {step.linear.uses[0]: step for step in fused}
+    shape_only = {id(node) for step in fused for node in step.torch.nodes if node.op == "initial_state"}
+    linears = {id(step.linear) for step in fused}
+    for step in fused:
+        outer = step.loop.tick.outer
+        made = [outer[name] for name in step.loop.tick.graph.outputs]
+        for name in made:
+            type_ = graph.types.get(name)
+            if (
+                name in entering
+                and type_ is not None
+                and type_.spike
+                and isinstance(entering[name].linear.inputs[0], Ref)
+            ):
+                own = {outer.get(output) for node in step.loop.tick.graph.nodes for output in node.outputs}
+                readers = [n for n in graph.nodes if name in n.uses and n.outputs[0] not in own]
+                hidden = all(id(n) in linears | shape_only for n in readers) and name not in graph.outputs
+                step.emitted, step.in_memory = name, not hidden
+                break
+    return steps
+
+
+def _train(name: str) -> str:
+    """Where a value's spikes are in the backend's form, beside the value itself."""
+    return f"spikes of {name}"
+
+
+class _Watch(TorchDispatchMode):
+    """Sees whether anything but the shape of some tensors is asked for."""
+
+    def __init__(self, watched: Sequence[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._memory = {x.untyped_storage().data_ptr() for x in watched}
+        self.read = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name
+        shapes_only = name.endswith("_like") or name.startswith("aten::new_")
+        views = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
+        if not (shapes_only or views):
+            leaves = tree_leaves((args, kwargs or {}))
+            self.read |= any(isinstance(x, Tensor) and x.untyped_storage().data_ptr() in self._memory for x in leaves)
+        return func(*args, **(kwargs or {}))
