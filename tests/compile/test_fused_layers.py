@@ -1,0 +1,251 @@
+"""A linear layer and the loop behind it in one pass: eager's spikes and gradients, without the currents in memory."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+import norse
+import norse.torch as snn
+from norse.backends.cpu.fused_layer import FusedLayers
+from norse.compiler.backend import FusedCall, FusedResults
+from norse.compiler.module import CompiledModule
+from norse.compiler.steps.fused_layer import FusedLayerStep
+
+from .comparison import observe
+
+DTYPES = [torch.float32, torch.float64]
+
+
+@pytest.fixture(autouse=True)
+def as_many_threads_as_before() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def linear(inputs: int, outputs: int, bias: bool = False, dtype: torch.dtype = torch.float32) -> nn.Linear:
+    """Weights that are multiples of 1/64, so that currents are the same in every order of summing."""
+    layer = nn.Linear(inputs, outputs, bias=bias, dtype=dtype)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_((torch.randn(parameter.shape) * 64 * 12 / inputs**0.5).round() / 64)
+    return layer
+
+
+def spikes(*shape: int, density: float = 0.1, dtype: torch.dtype = torch.float32) -> Tensor:
+    return (torch.rand(*shape) < density).to(dtype)
+
+
+def fused_steps(compiled: CompiledModule) -> list[FusedLayerStep]:
+    return [step for step in compiled.variant.fused if isinstance(step, FusedLayerStep)]
+
+
+class Watched(FusedLayers):
+    """Notes what was fused, and which of the spikes it left out of memory."""
+
+    made: list[tuple[bool, bool]]
+
+    def __call__(self, call: FusedCall) -> FusedResults | None:
+        found = super().__call__(call)
+        hidden = found is not None and found.spikes is not None and not found.spikes.in_memory
+        self.made.append((found is not None, hidden))
+        return found
+
+
+def watch(compiled: CompiledModule) -> list[tuple[bool, bool]]:
+    watched = Watched(True)
+    object.__setattr__(watched, "made", [])
+    for step in fused_steps(compiled):
+        step.fuses = watched
+    return watched.made
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("ticks", "batch", "sizes"),
+    [(40, 3, (30, 70, 20, 5)), (7, 1, (5, 1, 3)), (300, 2, (9, 65)), (3, 40, (20, 130, 600)), (20, 1, (6, 4))],
+)
+def test_spikes_states_and_gradients_are_eagers(
+    ticks: int, batch: int, sizes: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    torch.manual_seed(1)
+    layers: list[nn.Module] = []
+    for place, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        layers += [linear(inputs, outputs, bool(place % 2), dtype), snn.LIF()]
+    model = snn.SequentialState(*layers)
+    x = spikes(ticks, batch, sizes[0], density=0.3, dtype=dtype)
+    compiled = norse.compile(model, sparse=True)
+    compiled(x)
+    made = watch(compiled)
+    ours, theirs = observe(compiled, x), observe(model, x)
+    last = len(sizes) - 2
+    assert made == [(True, place < last) for place in range(last + 1)]  # the last layer's spikes are the user's
+    for a, b in zip(ours.leaves, theirs.leaves, strict=True):
+        assert a is b is None or torch.equal(a, b)
+    assert ours.leaves[0].any()
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    for name, gradient in theirs.gradients.items():
+        assert gradient is not None
+        scale = gradient.abs().max().item()
+        torch.testing.assert_close(ours.gradients[name], gradient, atol=tolerance * scale, rtol=0)
+
+
+NEURONS = {
+    "LIFBox": snn.LIFBox,
+    "IAF": snn.IAF,
+    "LIFRefrac": snn.LIFRefrac,
+    "LSNN": snn.LSNN,
+    "Izhikevich": lambda: snn.Izhikevich(snn.tonic_spiking),
+    "learnt": lambda: snn.LIF(snn.LIFParameters(tau_mem_inv=nn.Parameter(torch.linspace(50, 150, 20)))),
+    "LI": snn.LI,
+    "CobaLIF": snn.CobaLIFFeedForward,
+}
+
+
+@pytest.mark.parametrize("kind", NEURONS)
+def test_any_neuron_may_stand_behind_the_layer(kind: str) -> None:
+    torch.manual_seed(2)
+    model = snn.SequentialState(linear(30, 20), NEURONS[kind](), linear(20, 4), snn.LI())
+    x = spikes(60, 3, 30, density=0.2)
+    compiled = norse.compile(model, sparse=True)
+    ours, theirs = observe(compiled, x), observe(model, x)
+    assert len(fused_steps(compiled)) == 2
+    for a, b in zip(ours.leaves, theirs.leaves, strict=True):
+        assert b is not None or a is None
+        if b is not None:
+            torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-5)
+    for name, gradient in theirs.gradients.items():
+        if gradient is None:
+            assert ours.gradients[name] is None
+        else:
+            scale = max(gradient.abs().max().item(), 1e-30)
+            torch.testing.assert_close(ours.gradients[name], gradient, atol=1e-4 * scale, rtol=0)
+
+
+def test_a_state_that_is_given_goes_on(dtype: torch.dtype = torch.float64) -> None:
+    torch.manual_seed(3)
+    model = snn.SequentialState(linear(30, 20, dtype=dtype), snn.LIF(), linear(20, 8, dtype=dtype), snn.LIF())
+    x = spikes(50, 3, 30, density=0.2, dtype=dtype)
+    compiled = norse.compile(model, sparse=True)
+    whole, _ = model(x)
+    first, state = compiled(x[:20])
+    second, _ = compiled(x[20:], state)
+    assert torch.equal(torch.cat([first, second]), whole)
+
+
+def test_what_is_also_read_otherwise_is_in_memory() -> None:
+    class Skip(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.lif, self.b, self.out = linear(30, 20), snn.LIF(), linear(20, 20), snn.LIF()
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            z, _ = self.lif(self.a(x))
+            y, _ = self.out(self.b(z))
+            return y, z
+
+    torch.manual_seed(4)
+    model, x = Skip(), spikes(40, 3, 30, density=0.2)
+    compiled = norse.compile(model, sparse=True)
+    compiled(x)
+    made = watch(compiled)
+    assert all(torch.equal(a, b) for a, b in zip(compiled(x), model(x), strict=True))
+    assert made == [(True, False), (True, False)]
+
+
+def test_spikes_out_of_memory_come_back_for_a_dense_layer() -> None:
+    torch.manual_seed(5)
+    model = snn.SequentialState(linear(30, 20), snn.LIF(), linear(20, 8), snn.LIF())
+    x = spikes(40, 3, 30, density=0.2)
+    compiled = norse.compile(model, sparse=True)
+    compiled(x)
+    first, second = fused_steps(compiled)
+
+    class Refuses(FusedLayers):
+        def __call__(self, call: FusedCall) -> FusedResults | None:
+            return None
+
+    second.fuses = Refuses(True)
+    assert not first.in_memory
+    ours, theirs = observe(compiled, x), observe(model, x)
+    assert torch.equal(ours.leaves[0], theirs.leaves[0])
+    for name, gradient in theirs.gradients.items():
+        torch.testing.assert_close(ours.gradients[name], gradient, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("reads", ["values", "shape"])
+def test_an_initial_state_made_of_currents_has_them_in_memory(reads: str) -> None:
+    def initial(x: Tensor) -> Tensor:
+        return x[0] * 0.5 if reads == "values" else torch.ones_like(x[0])
+
+    def step(x: Tensor, v: Tensor, p: Any, dt: float) -> tuple[Tensor, Tensor]:
+        v = 0.5 * v + x
+        return v, v
+
+    torch.manual_seed(6)
+    model = snn.SequentialState(linear(30, 20), snn.SNN(step, initial, p=None))
+    x = spikes(40, 3, 30, density=0.2)
+    compiled = norse.compile(model, sparse=True)
+    for _ in range(2):
+        assert torch.equal(compiled(x)[0], model(x)[0])
+    (fused,) = fused_steps(compiled)
+    assert fused.alone == (reads == "values")
+
+
+def test_results_do_not_depend_on_the_number_of_threads() -> None:
+    torch.manual_seed(7)
+    model = snn.SequentialState(linear(300, 600), snn.LIF(), linear(600, 33), snn.LIF())
+    x = spikes(50, 20, 300)
+    compiled = norse.compile(model, sparse=True)
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        seen = observe(compiled, x)
+        found.append([x for x in (*seen.leaves, *seen.gradients.values()) if isinstance(x, Tensor)])
+    assert all(torch.equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+
+
+def test_random_numbers_are_the_same_fused_or_not() -> None:
+    def noisy(x: Tensor, v: Tensor, p: Any, dt: float) -> tuple[Tensor, Tensor]:
+        v = 0.5 * v + x + torch.rand_like(v)
+        return v, v
+
+    torch.manual_seed(8)
+    model = snn.SequentialState(linear(64, 64), snn.SNN(noisy, lambda x: torch.zeros_like(x[0]), p=None))
+    x = spikes(40, 3, 64)
+    found = []
+    for sparse in (True, False):
+        compiled = norse.compile(model, sparse=sparse)
+        compiled(x)
+        torch.manual_seed(9)
+        found.append(compiled(x)[0])
+    assert torch.equal(*found)
+
+
+def test_backward_keeps_events_and_one_number_a_neuron_and_tick() -> None:
+    """Of T B N numbers each: eager keeps the spikes and the currents' kin; of the first layer ours keeps the potential
+    before the reset alone."""
+    torch.manual_seed(10)
+    ticks, batch, n = 100, 8, 128
+    model = snn.SequentialState(linear(n, n), snn.LIF(), linear(n, n), snn.LIF())
+    x = spikes(ticks, batch, n, density=0.02)
+    compiled = norse.compile(model, sparse=True)
+    compiled(x)
+    kept = 0
+
+    def keep(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        held = 1
+        for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
+            held *= size if stride else 1
+        kept += held * tensor.element_size()
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        compiled(x)
+    one = ticks * batch * n * 4
+    assert 2 * one <= kept < 2.5 * one
