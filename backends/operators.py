@@ -49,7 +49,7 @@ class BuiltRegion:
         for register in self.program.forward.graph.registers:
             tensors[f"initial_{register.value}"] = inputs[ticks.index(self.initial[register.value])]
         outputs, final = executable.run(tensors, sizes)
-        return [*outputs[:count], *final, *outputs[count:]]
+        return [*outputs[:count], *final, *outputs[count : count + len(self.program.saved)]]
 
     @property
     def initial(self) -> dict[str, str]:
@@ -252,7 +252,7 @@ def _region_fake(inputs: list[Tensor], key: str, flags: list[int]) -> list[Tenso
     outputs = [over_time(name) for name in kernel.graph.outputs]
     states = [row.new_empty((b, n), dtype=kernel.dtype(r.value)) for r in kernel.graph.registers]
     count = len(program.outputs)
-    return [*outputs[:count], *states, *outputs[count:]]
+    return [*outputs[:count], *states, *outputs[count : count + len(program.saved)]]
 
 
 @torch.library.impl("norse::region_backward", ("cpu", "cuda"))  # type: ignore[untyped-decorator]

@@ -10,7 +10,7 @@ from typing import Any
 
 from norse.compiler.build import Builder, Expression
 from norse.compiler.ir import Graph, Node, Ref, Register, Type
-from norse.compiler.ops import OPS
+from norse.compiler.ops import OPS, comparison
 from norse.compiler.passes.eliminate_dead_code import eliminate_dead_code
 
 
@@ -39,8 +39,11 @@ class Adjoint:
     weights: tuple[WeightGradient, ...]
 
 
-def differentiate(tick: Graph, wanted: Collection[str]) -> Adjoint:
-    """The adjoint of a typed tick. `wanted`: the inputs and registers' initial values whose gradient is asked for."""
+def differentiate(tick: Graph, wanted: Collection[str], cutoff: float = 0.0) -> Adjoint:
+    """The adjoint of a typed tick. `wanted`: the inputs and registers' initial values whose gradient is asked for.
+
+    Surrogate derivatives that are smaller than `cutoff` count as zero.
+    """
     builder = Builder((*tick.inputs, *(register.value for register in tick.registers)))
     # Gradients belong to the tick's own values: in the builder, values that are computed alike are one, but the output
     # of a custom and of plain arithmetic that computes the same have different derivatives.
@@ -62,7 +65,10 @@ def differentiate(tick: Graph, wanted: Collection[str]) -> Adjoint:
         grads = [gradients.get(name) for name in node.outputs]
         if not active.intersection(node.outputs) or all(g is None for g in grads):
             continue
-        for operand, gradient in zip(node.inputs, _operand_gradients(values, builder, node, grads), strict=False):
+        found = _operand_gradients(values, builder, node, grads)
+        if cutoff and is_spike_function(node, tick):
+            found = [None if gradient is None else _cut(gradient, grads[0], cutoff) for gradient in found]
+        for operand, gradient in zip(node.inputs, found, strict=False):
             if gradient is None or not isinstance(operand, Ref) or operand.name not in active:
                 continue
             if isinstance(gradient, _Outer):
@@ -142,6 +148,30 @@ def _custom_gradients(
     emit_graph(builder, backward, values)
     found = iter(backward.outputs)
     return [values[next(found)] if has else None for has in node.attrs["_gradients"]]
+
+
+def is_spike_function(node: Node, tick: Graph) -> bool:
+    """Whether it decides what fires, with a derivative of its own."""
+    return node.op == "custom" and len(node.outputs) == 1 and tick.types[node.output].spike
+
+
+def reaches(builder: Builder, node: Node, operands: list[Any], output: Any, cutoff: float) -> Any:
+    """Whether a gradient passes a spike function here: whether its derivative is not zero."""
+    one = output.full_like(1)
+    found = [g for g in _custom_gradients(builder, node, [one], operands, [output]) if g is not None]
+    passed = [(_cut(gradient, one, cutoff) if cutoff else gradient).ne(0) for gradient in found]
+    return passed[0] if len(passed) == 1 else None
+
+
+def may_vanish(node: Node) -> bool:
+    """Whether a spike function's derivative decides anything, as those do that are zero far from the threshold."""
+    graph: Graph = node.attrs["_backward"]
+    return any(each.op in ("relu", "where", "clamp") or OPS[each.op].result is comparison for each in graph.nodes)
+
+
+def _cut(gradient: Expression, above: Expression, cutoff: float) -> Expression:
+    """Zero where it is smaller than `cutoff` times what it is made of: a derivative is that factor."""
+    return (gradient.abs() < above.abs() * cutoff).where(gradient.full_like(0), gradient)  # type: ignore[no-any-return]
 
 
 def emit_graph(builder: Builder, graph: Graph, values: dict[str, Any], wishes: Mapping[str, str] | None = None) -> None:

@@ -29,10 +29,12 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class SpikeTrain:
-    """Spikes over time in the backend's own form; `in_memory` tells whether the tensor beside it has them too."""
+    """Spikes over time in the backend's own form; `in_memory` tells whether the tensor beside it has them too, `reach`
+    where a gradient of theirs is not multiplied by zero (None: anywhere)."""
 
     events: Any
     in_memory: bool
+    reach: Any = None
 
 
 @dataclass(frozen=True)

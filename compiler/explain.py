@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,16 @@ Row = tuple[str, str, str, str]  # path, what it is, how it runs and why, file:l
 
 
 def explain(
-    trace: Trace, ticks: Graph, steps: Sequence[Runs], modules: Mapping[str, nn.Module], exact: bool = False
+    trace: Trace,
+    ticks: Graph,
+    steps: Sequence[Runs],
+    modules: Mapping[str, nn.Module],
+    exact: bool = False,
+    fused: Collection[str] = (),
 ) -> str:
-    """One line a layer or line of the user's code, in the order in which they run."""
-    rows = list(_Explained(trace, ticks, steps, modules, exact).rows())
+    """One line a layer or line of the user's code, in the order in which they run. `fused` are the values of layers
+    that may run together with the loop behind them."""
+    rows = list(_Explained(trace, ticks, steps, modules, exact, fused).rows())
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
     return "\n".join(
         f"{path:<{widths[0]}}  {op:<{widths[1]}}  {how}{f'  ({where})' if where else ''}"
@@ -44,9 +50,15 @@ def explain(
 
 class _Explained:
     def __init__(
-        self, trace: Trace, ticks: Graph, steps: Sequence[Runs], modules: Mapping[str, nn.Module], exact: bool
+        self,
+        trace: Trace,
+        ticks: Graph,
+        steps: Sequence[Runs],
+        modules: Mapping[str, nn.Module],
+        exact: bool,
+        fused: Collection[str],
     ) -> None:
-        self.trace, self.ticks, self.modules, self.exact = trace, ticks, modules, exact
+        self.trace, self.ticks, self.modules, self.exact, self.fused = trace, ticks, modules, exact, fused
         self.loops, self.made = loops(steps), ticks.producers
 
     def rows(self) -> Iterator[Row]:
@@ -84,6 +96,8 @@ class _Explained:
     def _layer(self, node: Node) -> str:
         if self._in_feedback(node):
             return f"torch, tick by tick: {_FEEDBACK}"
+        if node.output in self.fused:
+            return "in one pass with the loop behind it where its input is sparse, else torch, all ticks at once"
         text = _region_note(node, self.ticks)
         why = self._why_tick_by_tick(node)
         if why:

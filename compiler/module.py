@@ -26,7 +26,7 @@ from norse.compiler.pieces import in_ranges
 from norse.compiler.profile import Profile
 from norse.compiler.schedule import Options, make_schedule
 from norse.compiler.steps.alignment import made_apart
-from norse.compiler.steps.fused_layer import fuse_layers
+from norse.compiler.steps.fused_layer import FusedLayerStep, fuse_layers
 from norse.compiler.steps.loop import warn_once
 from norse.compiler.steps.stepped import Runs
 from norse.compiler.stream import Stream, takes_time
@@ -284,7 +284,8 @@ class CompiledModule(nn.Module):
         if variant.trace is None or variant.ticks is None:
             return f"The whole model runs eagerly: {variant.reason}"
         modules, exact = dict(self.model.named_modules()), self.__dict__["_options"].exact
-        return explain(variant.trace, variant.ticks, variant.steps, modules, exact)
+        fused = {step.linear.output for step in variant.fused if isinstance(step, FusedLayerStep)}
+        return explain(variant.trace, variant.ticks, variant.steps, modules, exact, fused)
 
     def profile(self, *args: Any, backward: bool = False, repeats: int = 10, **kwargs: Any) -> Profile:
         """What a call costs, piece by piece: time, bytes, floating point and synaptic operations, density of spikes.

@@ -19,11 +19,13 @@ def known_program(
     wanted: frozenset[str],
     fast_math: bool,
     requiring: frozenset[str],
+    cutoff: float = 0.0,
+    emitted: str | None = None,
 ) -> RegionProgram:
     """As `lower_region`, once for all ticks that are alike."""
-    key = (_key(tick), tuple(kinds.items()), wanted, fast_math, requiring)
+    key = (_key(tick), tuple(kinds.items()), wanted, fast_math, requiring, cutoff, emitted)
     if key not in _PROGRAMS:
-        _PROGRAMS[key] = tick, lower_region(tick, kinds, wanted, fast_math, requiring)
+        _PROGRAMS[key] = tick, lower_region(tick, kinds, wanted, fast_math, requiring, cutoff, emitted)
         if len(_PROGRAMS) > _MOST:
             _PROGRAMS.popitem(last=False)
     _PROGRAMS.move_to_end(key)

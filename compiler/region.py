@@ -15,7 +15,15 @@ from typing import Any
 
 import torch
 
-from norse.compiler.adjoint import WeightGradient, differentiate, expand_custom_into, gradient_types
+from norse.compiler.adjoint import (
+    WeightGradient,
+    differentiate,
+    expand_custom_into,
+    gradient_types,
+    is_spike_function,
+    may_vanish,
+    reaches,
+)
 from norse.compiler.build import Builder
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Node, Operand, Ref, Register, Type
@@ -74,6 +82,7 @@ class RegionProgram:
     weights: tuple[WeightGradient, ...]
     fast_math: bool = False
     constant: tuple[int, ...] = ()  # of outputs and final states, those that nothing wanted leads to
+    reach: str = ""  # where gradients pass the spikes of an output: a further value of forward, behind what is saved
 
     @cached_property
     def key(self) -> str:
@@ -81,8 +90,9 @@ class RegionProgram:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The tick's own outputs; forward's graph also gives what is saved."""
-        return self.forward.graph.outputs[: len(self.forward.graph.outputs) - len(self.saved)]
+        """The tick's own outputs; forward's graph also gives what is saved, and the reach."""
+        more = len(self.saved) + bool(self.reach)
+        return self.forward.graph.outputs[: len(self.forward.graph.outputs) - more]
 
     @cached_property
     def read_by_backward(self) -> frozenset[str]:
@@ -100,18 +110,22 @@ def lower_region(
     wanted: Collection[str],
     fast_math: bool = False,
     requiring: Collection[str] = (),
+    cutoff: float = 0.0,
+    emitted: str | None = None,
 ) -> RegionProgram:
     """`tick` is typed; `wanted` are the inputs and initial values that need a gradient. Raises Unsupported.
 
-    `requiring`: further ones that make eager's results require a gradient, though nobody asks for theirs.
+    `requiring`: further ones that make eager's results require a gradient, though nobody asks for theirs. `cutoff`: the
+    surrogate derivatives that count as zero are smaller. `emitted`: the spikes whose gradient is best computed only
+    where it passes.
     """
-    expanded = _expanded(tick)
+    expanded, renamed = _expanded(tick)
     _check(expanded, kinds)
     inputs = (*tick.inputs, *(register.initial for register in tick.registers))
     if not wanted:
         forward = _kernel(expanded, kinds)
         return RegionProgram(inputs, forward, (), (), None, {}, {}, {}, {}, (), fast_math)
-    adjoint = differentiate(tick, wanted)
+    adjoint = differentiate(tick, wanted, cutoff)
     forced = {weight.activity for weight in adjoint.weights}
     kept = choose_saved(expanded, adjoint.graph, forced)
     saved = tuple(name for name in kept if name not in expanded.outputs)
@@ -122,6 +136,7 @@ def lower_region(
     backward = infer_types(backward.with_types(types))
     alive = {register.value for register in backward.registers}
     forward_graph = replace(expanded, outputs=(*expanded.outputs, *saved))
+    forward_graph, reach = _with_reach(forward_graph, tick, renamed, emitted, cutoff)
     seeds = tuple(f"grad_{name}" for name in tick.outputs)
     given = dict.fromkeys((*seeds, *saved, *expanded.outputs), Kind.TICK)
     return RegionProgram(
@@ -137,7 +152,26 @@ def lower_region(
         adjoint.weights,
         fast_math,
         _constant(tick, {*wanted, *requiring}),
+        reach,
     )
+
+
+def _with_reach(
+    forward: Graph, tick: Graph, renamed: Mapping[str, str], emitted: str | None, cutoff: float
+) -> tuple[Graph, str]:
+    """The forward that also tells where a gradient passes the spikes `emitted`, if it may not pass everywhere."""
+    node = tick.producers.get(emitted or "")
+    if node is None or not is_spike_function(node, tick) or not (cutoff or may_vanish(node)):
+        return forward, ""
+    builder = Builder(forward.names)
+    operands = [builder.expression(Ref(renamed.get(o.name, o.name)) if isinstance(o, Ref) else o) for o in node.inputs]
+    output = builder.expression(Ref(renamed.get(node.output, node.output)))
+    passed = reaches(builder, node, operands, output, cutoff)
+    if passed is None:
+        return forward, ""
+    name = passed.ref.name
+    graph = replace(forward, nodes=(*forward.nodes, *builder.nodes), outputs=(*forward.outputs, name))
+    return infer_types(graph), name
 
 
 def _constant(tick: Graph, requiring: Collection[str]) -> tuple[int, ...]:
@@ -153,8 +187,8 @@ def _constant(tick: Graph, requiring: Collection[str]) -> tuple[int, ...]:
     return tuple(place for place, name in enumerate(results) if name not in led_to)
 
 
-def _expanded(tick: Graph) -> Graph:
-    """The tick in rows of the op table alone: what `custom` nodes compute is spelt out."""
+def _expanded(tick: Graph) -> tuple[Graph, dict[str, str]]:
+    """The tick in rows of the op table alone, what `custom` nodes compute spelt out, and what its values are there."""
     builder = Builder((*tick.inputs, *(register.value for register in tick.registers)))
     renamed = {name: value.ref.name for name, value in expand_custom_into(builder, tick).items()}
     registers = tuple(replace(r, next=renamed.get(r.next, r.next)) for r in tick.registers)
@@ -167,7 +201,7 @@ def _expanded(tick: Graph) -> Graph:
             value = copied
         outputs.append(value)
     graph = replace(tick, nodes=tuple(builder.nodes), registers=registers, outputs=tuple(outputs))
-    return infer_types(graph)
+    return infer_types(graph), renamed
 
 
 def _check(tick: Graph, kinds: Mapping[str, Kind]) -> None:
@@ -262,6 +296,7 @@ def from_json(text: str) -> RegionProgram:
         tuple(WeightGradient(*weight) for weight in plain["weights"]),
         plain["fast_math"],
         tuple(plain["constant"]),
+        plain["reach"],
     )
 
 

@@ -26,6 +26,7 @@ class Options:
     backends: tuple[Backend, ...]
     exact: bool = False
     fast_math: bool = False
+    surrogate_cutoff: float = 0.0
     synapses: Synapses = field(default_factory=Synapses)  # what is called for all ticks at once
     record: Record = no_replay  # what makes a stream's replay
 
@@ -79,7 +80,8 @@ class _Scheduler:
         return self._loop_step(tick, region)
 
     def _loop_step(self, tick: Tick, region: str) -> LoopStep:
-        return LoopStep(region, tick, self.options.backends, self.options.exact, self.options.fast_math)
+        options = self.options
+        return LoopStep(region, tick, options.backends, options.exact, options.fast_math, options.surrogate_cutoff)
 
     def _stepped(self, nodes: Sequence[Node], region: str) -> SteppedStep:
         """Synapses cut the tick into native pieces, whose registers are inputs and outputs of one tick."""

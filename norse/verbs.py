@@ -1,5 +1,6 @@
 """The public verbs, where the library, the compiler and the backends come together."""
 
+import math
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
@@ -37,6 +38,7 @@ def compile(
     fullgraph: bool = False,
     fast_math: bool = False,
     sparse: Sparse = "auto",
+    surrogate_cutoff: float = 0.0,
 ) -> CompiledModule:
     """Compiles a spiking model: time loops become native code, synapses run for all ticks at once.
 
@@ -66,6 +68,10 @@ def compile(
         sparse: whether linear layers and convolutions (Conv1d, Conv2d) on the CPU run event-driven, over what is not
             zero alone: True and False always and never, "auto" where the density that is found at a call makes it
             cheaper on this machine.
+        surrogate_cutoff: surrogate derivatives smaller than this count as zero in native loops (0: none do). It is an
+            approximation that saves work: event-driven layers compute the gradient of hidden spikes only where it
+            passes a derivative that is not zero. Derivatives that are zero by themselves (method="triangle", a compact
+            one of yours) save it without, and exactly.
 
     Returns:
         A module with the model's call signature, state structure, `state_dict` and parameter objects, and with
@@ -73,7 +79,8 @@ def compile(
 
     Raises:
         TypeError: if model is no module.
-        ValueError: if the backend or sparse is none of those above; at a call, if a layer can't take its input.
+        ValueError: if the backend, sparse or surrogate_cutoff is none of those above; at a call, if a layer can't take
+            its input.
         CompileError: at a call with fullgraph=True, if a part of the model would run eagerly.
 
     Example:
@@ -84,7 +91,7 @@ def compile(
         >>> z.shape
         torch.Size([100, 8, 5])
         >>> print(compiled.explain())
-        0  Linear        torch, all ticks at once: no tick of it needs another
+        0  Linear        in one pass with the loop behind it where its input is sparse, else torch, all ticks at once
         1  LIF           one native loop over T: 13 operations fused
         2  LIFRecurrent  one native loop over T, its input synapse all ticks at once: 15 operations fused, with its \
 recurrent synapse
@@ -95,9 +102,14 @@ recurrent synapse
         raise ValueError(f"norse.compile: argument backend: expects one of {', '.join(_BACKENDS)}, got {backend!r}")
     if sparse not in (True, False, "auto"):
         raise ValueError(f"norse.compile: argument sparse: expects True, False or 'auto', got {sparse!r}")
+    number = isinstance(surrogate_cutoff, int | float) and not isinstance(surrogate_cutoff, bool)
+    if not number or not 0 <= surrogate_cutoff < math.inf:
+        raise ValueError(
+            f"norse.compile: argument surrogate_cutoff: expects a number from 0 up, got {surrogate_cutoff!r}"
+        )
     backends = tuple(kind() for kind in _BACKENDS[backend])
     native = any(isinstance(kind, CpuBackend) for kind in backends) and not exact
-    options = Options(backends, exact, fast_math)
+    options = Options(backends, exact, fast_math, float(surrogate_cutoff))
     if native:
         options = replace(options, synapses=synapses(sparse), record=record)
     return CompiledModule(model, options, fullgraph)

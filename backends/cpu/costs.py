@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from norse.backends.cpu.build import cache_directory, cpu, keep
-from norse.backends.cpu.events import find_events, gather, outer
+from norse.backends.cpu.events import count_bits, find_events, gather, outer, product_where
 
 _HERE = Path(__file__).parent
 _BLOCK = 64  # neurons that an event adds to at a time
@@ -21,18 +21,23 @@ _BLOCK = 64  # neurons that an event adds to at a time
 @dataclass(frozen=True)
 class Costs:
     """In nanoseconds: of an event for a block of neurons in `gather` and in `outer`, of bringing a weight into their
-    order, and of a dense multiplication."""
+    order, of a dense multiplication, and of one in `product_where`."""
 
     gather: float
     outer: float
     weight: float
     dense: float
+    single: float
 
     def most_events(self, rows: int, inputs: int, neurons: int, *, forward: bool = True, learns: bool = False) -> int:
         """The number of events from which on dense products are cheaper. `learns`: the weight gets a gradient."""
         each = -(-neurons // _BLOCK) * (self.gather * forward + self.outer * learns)
         saved = inputs * neurons * (rows * self.dense - self.weight) * (forward + learns)
         return int(saved / each)
+
+    def most_wanted(self, values: int) -> int:
+        """The number of a product's values from which on it is cheaper to compute them all."""
+        return int(values * self.dense / self.single)
 
 
 @cache
@@ -66,12 +71,14 @@ def _measured() -> Costs:
     assert events is not None
     row = find_events(x[:1], inputs)
     assert row is not None
+    wanted = torch.full((rows, inputs // 64), 0x0101010101010101)  # every eighth
     blocks = events.index.numel() * neurons / _BLOCK
     return Costs(
         nanoseconds(lambda: gather(events, weight, None)) / blocks,
         nanoseconds(lambda: outer(events, grad)) / blocks,
         nanoseconds(lambda: gather(row, weight, None)) / (inputs * neurons),
         nanoseconds(lambda: x @ weight.t()) / (rows * inputs * neurons),
+        nanoseconds(lambda: product_where(wanted, grad, weight)) / (count_bits(wanted) * neurons),
     )
 
 

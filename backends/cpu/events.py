@@ -83,6 +83,22 @@ def outer(x: Events, grad: Tensor) -> Tensor:
     return weight
 
 
+def count_bits(bits: Tensor) -> int:
+    """How many bits are set in a tensor of 64-bit words."""
+    return int(_library().norse_count(bits.data_ptr(), bits.numel()))
+
+
+def product_where(bits: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
+    """out[r, k] = Σ over n of g[r, n] W[n, k] where bit k of row r is set, else 0."""
+    grad, columns = grad.contiguous(), weight.detach().t().contiguous()
+    inputs, neurons = columns.shape
+    out = empty((grad.shape[0], inputs), grad.dtype)
+    function = getattr(_library(), f"norse_product_where_{KINDS[grad.dtype]}")
+    pointers = (t.data_ptr() for t in (bits, grad, columns, out))
+    function(*pointers, grad.shape[0], inputs, neurons, threads_for(out.numel()), gomp_parallel())
+    return out
+
+
 def _call(name: str, x: Events, tensors: tuple[Tensor | None, ...], neurons: int, dtype: torch.dtype) -> None:
     function = getattr(_library(), f"norse_{name}_{KINDS[dtype]}")
     pointers = (_pointer(t) for t in (x.begin, x.index, x.value, *tensors))
@@ -109,4 +125,7 @@ def _library() -> ctypes.CDLL:
         find.restype = number
         fill.argtypes = (pointer, number, number, pointer, pointer, pointer, pointer, number, pointer)
         fill.restype = None
+        product = getattr(library, f"norse_product_where_{kind}")
+        product.argtypes, product.restype = (*(pointer,) * 4, *(number,) * 4, pointer), None
+    library.norse_count.argtypes, library.norse_count.restype = (pointer, number), number
     return library

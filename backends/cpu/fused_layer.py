@@ -93,6 +93,7 @@ class _Layer(ctypes.Structure):
         ("outputs", ctypes.c_int32),
         ("currents", ctypes.c_int32),
         ("spikes", ctypes.c_int32),
+        ("reach", ctypes.c_int32),
         ("scratch_rows", ctypes.c_int64),
         ("begin", ctypes.c_void_p),
         ("index", ctypes.c_void_p),
@@ -100,7 +101,8 @@ class _Layer(ctypes.Structure):
         ("width", ctypes.c_int64),
         ("weight", ctypes.c_void_p),
         ("bias", ctypes.c_void_p),
-        ("bits", ctypes.c_void_p),
+        ("spike_bits", ctypes.c_void_p),
+        ("reach_bits", ctypes.c_void_p),
         ("bits_stride", ctypes.c_int64),
     )
 
@@ -122,24 +124,27 @@ class _Forward:
         call, place = self.call, number_buffers(self.kernel)
         current, emitted = call.program.inputs[call.current], call.emitted
         in_memory = call.in_memory or emitted in call.program.read_by_backward
+        nowhere = {call.program.reach, *(() if in_memory else (emitted,))}
         outputs = [
-            empty(sizes, self.kernel.dtype(name)) if in_memory or name != emitted else None
-            for name in self.kernel.graph.outputs
+            None if name in nowhere else empty(sizes, self.kernel.dtype(name)) for name in self.kernel.graph.outputs
         ]
         bound = self.executable.bind(tensors, sizes, outputs, without=current)
         layer = _described(self.executable, bound, self.events, place[current])
         weight = call.weight.detach().contiguous()
         bias = None if call.bias is None else call.bias.detach().contiguous()
         layer.weight, layer.bias = weight.data_ptr(), None if bias is None else bias.data_ptr()
-        bits = torch.zeros(sizes[0] * sizes[1], -(-sizes[2] // 64) if emitted else 0, dtype=torch.int64)
+        bits = torch.zeros(2, sizes[0] * sizes[1], -(-sizes[2] // 64) if emitted else 0, dtype=torch.int64)
+        layer.bits_stride = bits.shape[2] * bits.element_size()
         if emitted is not None:
-            layer.spikes, layer.bits = place[f"output {emitted}"], bits.data_ptr()
-            layer.bits_stride = bits.shape[1] * bits.element_size()
+            layer.spikes, layer.spike_bits = place[f"output {emitted}"], bits[0].data_ptr()
+        if call.program.reach:
+            layer.reach, layer.reach_bits = place[f"output {call.program.reach}"], bits[1].data_ptr()
         _run(layer, bound, sizes, self.events, call.x.dtype)
         if emitted is not None:
-            self.spikes = SpikeTrain(_events_of(bits, sizes[2]), in_memory)
-        nowhere = stand_in(sizes, call.x.dtype, call.x.device)
-        return [nowhere if x is None else x for x in bound.outputs], bound.final
+            reach = bits[1] if call.program.reach and not in_memory else None
+            self.spikes = SpikeTrain(_events_of(bits[0], sizes[2]), in_memory, reach)
+        filler = stand_in(sizes, call.x.dtype, call.x.device)
+        return [filler if x is None else x for x in bound.outputs], bound.final
 
 
 class _FusedLayer(torch.autograd.Function):
@@ -157,19 +162,25 @@ class _FusedLayer(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         call, events = forward.call, forward.events
         results = region.forward(inputs, call.sizes, forward)
-        save(ctx, region.program, inputs, results, weight, events.begin, events.index, events.value)
+        reach = None if call.spikes is None else call.spikes.reach
+        save(ctx, region.program, inputs, results, weight, events.begin, events.index, events.value, reach)
         ctx.region, ctx.sizes, ctx.current, ctx.shape = region, call.sizes, call.current, x.shape
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         refuse_a_graph()
-        inputs, results, (weight, begin, index, value) = saved(ctx)
+        inputs, results, (weight, begin, index, value, reach) = saved(ctx)
         events = Events(begin, index, value, weight.shape[1])
         found = ctx.region.backward(grads, inputs, results, ctx.sizes)
         of_currents, found[ctx.current] = found[ctx.current], None
-        gradients = layer_gradients(of_currents.flatten(0, 1), weight, events, ctx.shape, ctx.needs_input_grad[2:5])
-        return (None, None, *gradients, *found)
+        needs = ctx.needs_input_grad[2:5]
+        return (
+            None,
+            None,
+            *layer_gradients(of_currents.flatten(0, 1), weight, events, ctx.shape, needs, reach),
+            *found,
+        )
 
 
 class _Dense(torch.autograd.Function):
@@ -194,6 +205,7 @@ def _described(executable: Executable, bound: Bound, events: Events, currents: i
         outputs=len(graph.outputs),
         currents=currents,
         spikes=-1,
+        reach=-1,
         scratch_rows=executable.scratch_rows,
         begin=events.begin.data_ptr(),
         index=events.index.data_ptr(),

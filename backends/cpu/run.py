@@ -116,7 +116,8 @@ class Executable:
             for name, dtype in zip(self._registers, dtypes, strict=True)
         ]
         final = [torch.empty((b, n), dtype=dtype) for dtype in dtypes]
-        return Bound([*given, *first, *outputs, *final], list(outputs), final)
+        of = [*(dtype for _, _, dtype in self._inputs), *dtypes, *map(self.kernel.dtype, graph.outputs), *dtypes]
+        return Bound([*given, *first, *outputs, *final], [dtype.itemsize for dtype in of], list(outputs), final)
 
     def run(
         self,
@@ -162,12 +163,18 @@ class Bound:
     """The tensors of a call in the order of the kernel's buffers, None where there is no memory, and what comes out."""
 
     tensors: list[Tensor | None]
+    element_sizes: list[int]
     outputs: list[Tensor | None]
     final: list[Tensor]
 
     @cached_property
     def buffers(self) -> "ctypes.Array[Buffer]":
-        return (Buffer * len(self.tensors))(*(Buffer() if x is None else _buffer(x) for x in self.tensors))
+        return (Buffer * len(self.tensors))(
+            *(
+                Buffer(element_size=size) if x is None else _buffer(x)
+                for x, size in zip(self.tensors, self.element_sizes, strict=True)
+            )
+        )
 
 
 def _laid_out(tensor: Tensor, kind: Kind, dtype: torch.dtype, sizes: tuple[int, int, int]) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from norse.backends.cpu.costs import costs
-from norse.backends.cpu.events import KINDS, Events, find_events, gather, outer
+from norse.backends.cpu.events import KINDS, Events, count_bits, find_events, gather, outer, product_where
 from norse.backends.cpu.memory import empty
 from norse.backends.operators import is_traced, refuse_a_graph
 from norse.compiler.backend import BackendUnavailable
@@ -118,17 +118,29 @@ class _Linear(torch.autograd.Function):
 
 
 def layer_gradients(
-    rows: Tensor, weight: Tensor, events: Events, shape: Sequence[int], needs: Sequence[bool]
+    rows: Tensor,
+    weight: Tensor,
+    events: Events,
+    shape: Sequence[int],
+    needs: Sequence[bool],
+    reach: Tensor | None = None,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Of a linear layer's input, in its `shape`, weight and bias, as far as they are needed: from its outputs' gradient
-    [rows, neurons] and the events that entered it."""
+    [rows, neurons] and the events that entered it. `reach`: bits of where the input's gradient will be read at all."""
     of_x, of_weight, of_bias = needs
-    gradient = None
-    if of_x:
-        gradient = empty((rows.shape[0], weight.shape[1]), rows.dtype)
-        torch.mm(rows, weight, out=gradient)
     return (
-        None if gradient is None else gradient.view(tuple(shape)),
+        _input_gradient(rows, weight, reach).view(tuple(shape)) if of_x else None,
         outer(events, rows) if of_weight else None,
         rows.sum(0) if of_bias else None,
     )
+
+
+def _input_gradient(rows: Tensor, weight: Tensor, reach: Tensor | None) -> Tensor:
+    """g W, where it is read at least: of a few values one by one, of many as a matrix product."""
+    if reach is not None:
+        wanted = count_bits(reach)
+        if wanted <= costs().most_wanted(rows.shape[0] * weight.shape[1]):
+            return product_where(reach, rows, weight)
+    gradient = empty((rows.shape[0], weight.shape[1]), rows.dtype)
+    torch.mm(rows, weight, out=gradient)
+    return gradient

@@ -185,6 +185,7 @@ def _with_trains(steps: list[Runs], graph: Graph) -> list[Runs]:
                 readers = [n for n in graph.nodes if name in n.uses and n.outputs[0] not in own]
                 hidden = all(id(n) in linears | shape_only for n in readers) and name not in graph.outputs
                 step.emitted, step.in_memory = name, not hidden
+                step.loop.emitted = step._inside(name) if hidden else None
                 break
     return steps
 

@@ -65,6 +65,8 @@ class LoopStep:
     backends: tuple[Backend, ...]
     exact: bool = False
     fast_math: bool = False
+    cutoff: float = 0.0  # of surrogate derivatives
+    emitted: str | None = None  # spikes that event-driven layers alone read
     reason: str = ""  # why torch runs it, if it does
     built: list[tuple[Backend, RegionProgram]] = field(default_factory=list)
     _layouts: OrderedDict[Any, Layout | str] = field(default_factory=OrderedDict)
@@ -184,7 +186,9 @@ class LoopStep:
         if key not in self._regions:
             try:
                 with _disable_current_modes():
-                    program = known_program(layout.graph, layout.kinds, wanted, self.fast_math, requiring)
+                    program = known_program(
+                        layout.graph, layout.kinds, wanted, self.fast_math, requiring, self.cutoff, self.emitted
+                    )
                     self._regions[key] = (backend.prepare(program, self.title), program)
                 self.built.append((backend, program))
             except Unsupported as why:

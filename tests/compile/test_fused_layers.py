@@ -1,6 +1,7 @@
 """A linear layer and the loop behind it in one pass: eager's spikes and gradients, without the currents in memory."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 import norse
 import norse.torch as snn
+from norse.backends.cpu import synapse
+from norse.backends.cpu.costs import Costs
+from norse.backends.cpu.events import count_bits, product_where
 from norse.backends.cpu.fused_layer import FusedLayers
 from norse.compiler.backend import FusedCall, FusedResults
 from norse.compiler.module import CompiledModule
@@ -74,7 +78,7 @@ def test_spikes_states_and_gradients_are_eagers(
 ) -> None:
     torch.manual_seed(1)
     layers: list[nn.Module] = []
-    for place, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for place, (inputs, outputs) in enumerate(pairwise(sizes)):
         layers += [linear(inputs, outputs, bool(place % 2), dtype), snn.LIF()]
     model = snn.SequentialState(*layers)
     x = spikes(ticks, batch, sizes[0], density=0.3, dtype=dtype)
@@ -249,3 +253,132 @@ def test_backward_keeps_events_and_one_number_a_neuron_and_tick() -> None:
         compiled(x)
     one = ticks * batch * n * 4
     assert 2 * one <= kept < 2.5 * one
+
+
+class Boxcar(torch.autograd.Function):
+    """A user's surrogate derivative, 1 within 0.3 of the threshold."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor) -> Tensor:
+        ctx.save_for_backward(v)
+        return (v > 0).to(v.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]
+        (v,) = ctx.saved_tensors
+        return g * (v.abs() < 0.3).to(g.dtype)
+
+
+class SuperSpike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, v: Tensor) -> Tensor:
+        ctx.save_for_backward(v)
+        return (v > 0).to(v.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]
+        (v,) = ctx.saved_tensors
+        return g / (100.0 * v.abs() + 1.0) ** 2
+
+
+class CutSuperSpike(SuperSpike):
+    """With a derivative that is zero where it would be below 0.01: where |v| > 0.09."""
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:  # type: ignore[override]
+        (v,) = ctx.saved_tensors
+        return torch.where(v.abs() > 0.09, torch.zeros_like(g), SuperSpike.backward(ctx, g))
+
+
+def step_with(function: Any) -> Any:
+    def step(x: Tensor, state: tuple[Tensor, Tensor], p: Any, dt: float) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        v, i = state
+        i = i + x
+        v = v + 0.1 * (i - v)
+        z = function.apply(v - 1.0)
+        return z, ((1 - z) * v, 0.8 * i)
+
+    return step
+
+
+def two_zeros(x: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.zeros_like(x[0]), torch.zeros_like(x[0])
+
+
+def network(neuron: Any) -> nn.Module:
+    torch.manual_seed(11)
+    return snn.SequentialState(
+        linear(30, 100, dtype=torch.float64), neuron(), linear(100, 70, dtype=torch.float64), neuron()
+    )
+
+
+def same_gradients(ours: Any, theirs: Any) -> None:
+    assert torch.equal(ours.leaves[0], theirs.leaves[0])
+    for (name, ours_), theirs_ in zip(ours.gradients.items(), theirs.gradients.values(), strict=True):
+        assert theirs_ is not None
+        assert theirs_.any(), name
+        torch.testing.assert_close(ours_, theirs_, atol=1e-11 * theirs_.abs().max().item(), rtol=0)
+
+
+def count_products(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The part of a gradient that each product computes which is not of whole matrices."""
+    parts: list[float] = []
+
+    def counted(bits: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
+        parts.append(count_bits(bits) / (grad.shape[0] * weight.shape[1]))
+        return product_where(bits, grad, weight)
+
+    monkeypatch.setattr(synapse, "product_where", counted)
+    return parts
+
+
+@pytest.mark.parametrize("kind", ["triangle", "user"])
+def test_gradients_are_computed_only_where_the_surrogate_is_not_zero(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = network(
+        lambda: (
+            snn.LIF(snn.LIFParameters(method="triangle"))
+            if kind == "triangle"
+            else snn.SNN(step_with(Boxcar), two_zeros, p=None)
+        )
+    )
+    monkeypatch.setattr(Costs, "most_wanted", lambda self, values: values)
+    parts = count_products(monkeypatch)
+    x = spikes(60, 3, 30, density=0.2, dtype=torch.float64)
+    same_gradients(observe(norse.compile(model, sparse=True), x), observe(model, x))
+    assert len(parts) == 1  # the gradient of the hidden spikes
+    assert 0 < parts[0] < 0.8
+
+
+def test_the_cutoff_is_where_a_derivative_counts_as_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Costs, "most_wanted", lambda self, values: values)
+    parts = count_products(monkeypatch)
+    x = spikes(60, 3, 30, density=0.2, dtype=torch.float64)
+    whole = network(lambda: snn.SNN(step_with(SuperSpike), two_zeros, p=None))
+    compiled = norse.compile(whole, sparse=True, surrogate_cutoff=0.01)
+    by_hand = network(lambda: snn.SNN(step_with(CutSuperSpike), two_zeros, p=None))
+    same_gradients(observe(compiled, x), observe(by_hand, x))
+    assert len(parts) == 1
+    assert 0 < parts[0] < 0.3
+    same_gradients(observe(norse.compile(whole, sparse=False, surrogate_cutoff=0.01), x), observe(by_hand, x))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("rows", "inputs", "neurons"), [(1, 1, 1), (50, 130, 33), (7, 64, 1000), (300, 200, 16)])
+def test_single_products_are_those_of_the_matrices(rows: int, inputs: int, neurons: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(12)
+    wanted = torch.rand(rows, -(-inputs // 64) * 64) < 0.2
+    wanted[:, inputs:] = False
+    words = (wanted.view(rows, -1, 64).long() << torch.arange(64)).sum(-1)
+    grad, weight = torch.randn(rows, neurons, dtype=dtype), torch.randn(neurons, inputs, dtype=dtype)
+    expected = torch.where(wanted[:, :inputs], grad @ weight, torch.zeros((), dtype=dtype))
+    assert count_bits(words) == int(wanted.sum())
+    tolerance = 2e-4 if dtype == torch.float32 else 1e-12
+    torch.testing.assert_close(product_where(words, grad, weight), expected, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("cutoff", [-1.0, float("nan"), float("inf"), "0.1", True])
+def test_a_cutoff_that_is_none_is_refused(cutoff: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="argument surrogate_cutoff: expects a number from 0"):
+        norse.compile(snn.LIF(), surrogate_cutoff=cutoff)

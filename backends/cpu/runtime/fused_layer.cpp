@@ -26,13 +26,13 @@ struct norse_layer {
   const norse_call* call;  // all ticks, samples and neurons
   int32_t inputs, registers, outputs;  // of the kernel: its buffers are inputs, initial states, outputs, final states
   int32_t currents;  // the input that is the currents
-  int32_t spikes;  // the output whose values are also written as bits, or -1
+  int32_t spikes, reach;  // outputs whose values are also written as bits, or -1; `reach` is a bool
   int64_t scratch_rows;
   const int32_t *begin, *index;  // events of row tick * samples + sample
   const void* value;
   int64_t width;  // of a row of events: the layer's input features
   const void *weight, *bias;  // [neurons, width], [neurons] or null
-  uint8_t* bits;  // zeros; a row's are bits_stride bytes
+  uint8_t *spike_bits, *reach_bits;  // zeros; a row's are bits_stride bytes
   int64_t bits_stride;  // a multiple of 8
 };
 
@@ -98,7 +98,7 @@ class tiles {
   }
 
   // The first sample's currents at a tick; the next one's are so many values apart.
-  T* currents(int64_t tick) const { return row(layer_.currents, tick, call_.sample_begin); }
+  T* currents(int64_t tick) const { return (T*)row(layer_.currents, tick, call_.sample_begin); }
   int64_t currents_stride() const { return buffers_[layer_.currents].sample_stride / (int64_t)sizeof(T); }
 
   void start(int64_t begin, int64_t end) {
@@ -129,22 +129,23 @@ class tiles {
       const int64_t bytes = (call_.neuron_end - first_) * buffers_[b].neuron_stride;
       for (int64_t tick = call_.tick_begin; tick < call_.tick_end; ++tick)
         for (int64_t sample = call_.sample_begin; sample < call_.sample_end; ++sample)
-          stream(in_memory<char>(b, tick, sample), (const char*)row(b, tick, sample), bytes);
+          stream(row_of(layer_.call->buffers[b], tick, sample), row(b, tick, sample), bytes);
     }
   }
 
-  // The spikes of the tile just run, a bit each.
-  void pack_spikes() const {
+  // An output of the tile just run, a bit each.
+  template <typename V>
+  void pack_bits(int output, uint8_t* bits) const {
     const int64_t real = call_.neuron_end - call_.neuron_begin;
     bool analog = false;
     for (int64_t tick = call_.tick_begin; tick < call_.tick_end; ++tick)
       for (int64_t sample = call_.sample_begin; sample < call_.sample_end; ++sample) {
-        const T* z = row(layer_.spikes, tick, sample);
-        uint8_t* to = layer_.bits + (tick * layer_.call->sample_end + sample) * layer_.bits_stride + first_ / 8;
+        const V* values = (const V*)row(output, tick, sample);
+        uint8_t* to = bits + (tick * layer_.call->sample_end + sample) * layer_.bits_stride + first_ / 8;
         for (int64_t n = 0; n < real; n += 64) {
           const int count = (int)smaller(64, real - n);
-          const uint64_t bits = active_bits<T>(z + n, count, analog);
-          memcpy(to + n / 8, &bits, (count + 7) / 8);
+          const uint64_t found = active_bits<V>(values + n, count, analog);
+          memcpy(to + n / 8, &found, (count + 7) / 8);
         }
       }
   }
@@ -154,21 +155,16 @@ class tiles {
  private:
   int output(int number) const { return layer_.inputs + layer_.registers + number; }
 
-  T* row(int buffer, int64_t tick, int64_t sample) const {
-    const norse_buffer& b = buffers_[buffer];
-    return (T*)(b.data + tick * b.tick_stride + sample * b.sample_stride + first_ * b.neuron_stride);
-  }
+  char* row(int buffer, int64_t tick, int64_t sample) const { return row_of(buffers_[buffer], tick, sample); }
 
-  template <typename V>
-  V* in_memory(int buffer, int64_t tick, int64_t sample) const {
-    const norse_buffer& b = layer_.call->buffers[buffer];
-    return (V*)(b.data + tick * b.tick_stride + sample * b.sample_stride + first_ * b.neuron_stride);
+  char* row_of(const norse_buffer& b, int64_t tick, int64_t sample) const {
+    return b.data + tick * b.tick_stride + sample * b.sample_stride + first_ * b.neuron_stride;
   }
 
   // A buffer that is the tile: kernels address it by tick, sample and neuron as they do memory.
   void place(int number, char* tile) {
     norse_buffer& b = buffers_[number];
-    b.neuron_stride = b.element_size ? b.element_size : sizeof(T);  // of what is in no memory: as the currents
+    b.neuron_stride = b.element_size;
     b.sample_stride = width_ * b.neuron_stride;
     b.tick_stride = (call_.sample_end - call_.sample_begin) * b.sample_stride;
     b.data = tile - call_.tick_begin * b.tick_stride - call_.sample_begin * b.sample_stride - first_ * b.neuron_stride;
@@ -217,7 +213,8 @@ int forward(const norse_layer& layer, int64_t threads, gomp_parallel gomp) {
         }
         tile.run();
         tile.store();
-        if (layer.spikes >= 0) tile.pack_spikes();
+        if (layer.spikes >= 0) tile.template pack_bits<T>(layer.spikes, layer.spike_bits);
+        if (layer.reach >= 0) tile.template pack_bits<bool>(layer.reach, layer.reach_bits);
       }
     });
     streamed();

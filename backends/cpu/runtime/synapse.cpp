@@ -129,7 +129,57 @@ void list(const T* x, int64_t rows, int64_t inputs, const uint64_t* bits, const 
   });
 }
 
+// A row's wanted products, some at a time: each reads the row of `columns` that it needs, all share that of g.
+template <typename T, int Products>
+void dot(const T* g, const T* columns, const int32_t* index, T* out, int64_t neurons) {
+  typedef typename lanes<T>::type vector;
+  const int64_t lane = lanes<T>::count;
+  const T* w[Products];
+  for (int p = 0; p < Products; ++p) w[p] = columns + index[p] * neurons;
+  vector sum[Products] = {};
+  int64_t n = 0;
+  for (; n + lane <= neurons; n += lane)
+    for (int p = 0; p < Products; ++p)
+      sum[p] = multiply_add(*(const vector*)(g + n), *(const vector*)(w[p] + n), sum[p]);
+  for (int p = 0; p < Products; ++p) {
+    T total = 0;
+    for (int64_t k = 0; k < lane; ++k) total += sum[p][k];
+    for (int64_t k = n; k < neurons; ++k) total += g[k] * w[p][k];
+    out[index[p]] = total;
+  }
+}
+
+// Inputs are cut so that their columns stay in the cache while all rows pass.
+template <typename T>
+void product_where(const uint64_t* bits, const T* grad, const T* columns, T* out, int64_t rows, int64_t inputs,
+                   int64_t neurons, int64_t threads, gomp_parallel gomp) {
+  const int64_t words = (inputs + 63) / 64, cache = 1 << 19;
+  const int64_t together = larger(1, smaller(words, cache / (64 * neurons * (int64_t)sizeof(T))));
+  const int64_t blocks = (words + together - 1) / together, parts = smaller(rows, 64);
+  for_each_task(blocks * parts, threads, gomp, [&](int64_t task) {
+    const int64_t first = task / parts * together, last = smaller(first + together, words), part = task % parts;
+    for (int64_t row = rows * part / parts; row < rows * (part + 1) / parts; ++row) {
+      T* to = out + row * inputs;
+      memset(to + first * 64, 0, (smaller(last * 64, inputs) - first * 64) * sizeof(T));
+      for (int64_t word = first; word < last; ++word) {
+        int32_t index[64];
+        int found = 0, done = 0;
+        for (uint64_t left = bits[row * words + word]; left; left &= left - 1)
+          index[found++] = (int32_t)(word * 64 + __builtin_ctzll(left));
+        for (; done + 4 <= found; done += 4) dot<T, 4>(grad + row * neurons, columns, index + done, to, neurons);
+        for (; done < found; ++done) dot<T, 1>(grad + row * neurons, columns, index + done, to, neurons);
+      }
+    }
+  });
+}
+
 }  // namespace
+
+extern "C" int64_t norse_count(const uint64_t* bits, int64_t words) {
+  int64_t sum = 0;
+  for (int64_t word = 0; word < words; ++word) sum += __builtin_popcountll(bits[word]);
+  return sum;
+}
 
 #define NORSE_SYNAPSES(T, suffix)                                                                                     \
   extern "C" int64_t norse_find_##suffix(const T* x, int64_t rows, int64_t inputs, int64_t most, uint64_t* bits,      \
@@ -145,6 +195,11 @@ void list(const T* x, int64_t rows, int64_t inputs, const uint64_t* bits, const 
                                        const T* bias, T* out, int64_t rows, int64_t inputs, int64_t neurons,          \
                                        int64_t threads, gomp_parallel gomp) {                                         \
     return gather<T>({begin, index, value}, weight, bias, out, rows, inputs, neurons, threads, gomp);                 \
+  }                                                                                                                   \
+  extern "C" void norse_product_where_##suffix(const uint64_t* bits, const T* grad, const T* columns, T* out,         \
+                                               int64_t rows, int64_t inputs, int64_t neurons, int64_t threads,        \
+                                               gomp_parallel gomp) {                                                  \
+    product_where<T>(bits, grad, columns, out, rows, inputs, neurons, threads, gomp);                                 \
   }                                                                                                                   \
   extern "C" int norse_outer_##suffix(const int32_t* begin, const int32_t* index, const T* value, const T* grad,      \
                                       T* weight, int64_t rows, int64_t inputs, int64_t neurons, int64_t threads,      \
