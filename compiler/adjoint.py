@@ -159,19 +159,24 @@ def reaches(builder: Builder, node: Node, operands: list[Any], output: Any, cuto
     """Whether a gradient passes a spike function here: whether its derivative is not zero."""
     one = output.full_like(1)
     found = [g for g in _custom_gradients(builder, node, [one], operands, [output]) if g is not None]
-    passed = [(_cut(gradient, one, cutoff) if cutoff else gradient).ne(0) for gradient in found]
-    return passed[0] if len(passed) == 1 else None
+    if len(found) != 1:
+        return None
+    return _is_small(found[0], one, cutoff).logical_not() if cutoff else found[0].ne(0)
 
 
 def may_vanish(node: Node) -> bool:
     """Whether a spike function's derivative decides anything, as those do that are zero far from the threshold."""
-    graph: Graph = node.attrs["_backward"]
+    graph = eliminate_dead_code(node.attrs["_backward"])
     return any(each.op in ("relu", "where", "clamp") or OPS[each.op].result is comparison for each in graph.nodes)
 
 
 def _cut(gradient: Expression, above: Expression, cutoff: float) -> Expression:
     """Zero where it is smaller than `cutoff` times what it is made of: a derivative is that factor."""
-    return (gradient.abs() < above.abs() * cutoff).where(gradient.full_like(0), gradient)  # type: ignore[no-any-return]
+    return _is_small(gradient, above, cutoff).where(gradient.full_like(0), gradient)  # type: ignore[no-any-return]
+
+
+def _is_small(gradient: Expression, above: Expression, cutoff: float) -> Expression:
+    return gradient.abs() < above.abs() * cutoff  # type: ignore[no-any-return]
 
 
 def emit_graph(builder: Builder, graph: Graph, values: dict[str, Any], wishes: Mapping[str, str] | None = None) -> None:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
@@ -16,6 +17,21 @@ inline uint64_t active_bits(const T* x, int count, bool& analog) {
   for (int k = 0; k < count; ++k) {
     bits |= (uint64_t)(x[k] != 0) << k;
     analog |= (x[k] != 0) & (x[k] != 1);
+  }
+  return bits;
+}
+
+// Eight bytes of 0 or 1 at a time: the product brings byte k's bit to place 56 + k.
+template <>
+inline uint64_t active_bits<bool>(const bool* x, int count, bool&) {
+  uint64_t bits = 0;
+  for (int k = 0; k < count; k += 8) {
+    uint64_t eight = 0;
+    if (count - k >= 8)
+      memcpy(&eight, x + k, 8);
+    else
+      memcpy(&eight, x + k, count - k);
+    bits |= (eight * 0x0102040810204080u >> 56) << k;
   }
   return bits;
 }
