@@ -67,7 +67,9 @@ def differentiate(tick: Graph, wanted: Collection[str], cutoff: float = 0.0) -> 
             continue
         found = _operand_gradients(values, builder, node, grads)
         if cutoff and is_spike_function(node, tick):
-            found = [None if gradient is None else _cut(gradient, grads[0], cutoff) for gradient in found]
+            above = grads[0]
+            assert above is not None
+            found = [None if gradient is None else _cut(gradient, above, cutoff) for gradient in found]
         for operand, gradient in zip(node.inputs, found, strict=False):
             if gradient is None or not isinstance(operand, Ref) or operand.name not in active:
                 continue
