@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 from torch.utils._pytree import tree_leaves
 
 from norse.compiler.backend import FusedCall, Fuses
@@ -108,7 +108,7 @@ class FusedLayerStep:
     def _stand_in(self, values: Values) -> Tensor | None:
         """What the currents would be, but for their values; None where the layer is not to be fused, whatever it is."""
         operands = self.torch.operands_of_linear(self.linear, values)
-        if self.alone or operands is None:
+        if self.alone or operands is None or _get_current_dispatch_mode() is not None:  # torch.export records, say
             return None
         x, weight, bias = operands
         strided = all(isinstance(t, Tensor) and t.layout == torch.strided for t in (x, weight))
