@@ -92,7 +92,7 @@ def cut_time(
     return _Cutter(ticks, steps, modules, exact, apart, fuses).cut()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Part:
     """A step, or a node of one that torch runs."""
 
@@ -205,7 +205,8 @@ class _Cutter:
     def _tears(self, inside: Sequence[_Part]) -> bool:
         """Whether layers on either side of the pieces' border hand each other ticks, as torch makes them one by one:
         what lies elsewhere in memory, torch may sum in another order."""
-        outside = [part for part in self.parts if part not in inside and not _is_start(part)]
+        these = set(inside)
+        outside = [part for part in self.parts if part not in these and not _is_start(part)]
         return any(
             name in self.apart and node.attrs.get("_over_time")
             for these, others in ((inside, outside), (outside, inside))
@@ -238,8 +239,8 @@ class _Cutter:
         reads = dict.fromkeys(name for part in inside for name in part.reads if name not in made | starts)
         nodes = [node for part in inside for node in _nodes(part)]
         made_up = (node for node in self.ticks.nodes if node.op == "initial_state" and node.attrs["_given"] is None)
-        in_order = [part for part in self.parts if part in before or part in inside]
-        mixed = groupby(in_order, key=lambda part: part in before)
+        ahead, both = set(before), {*before, *inside}
+        mixed = groupby((part for part in self.parts if part in both), key=lambda part: part in ahead)
         outputs = tuple(
             name for part in inside for name in part.makes if name in kept and not name.startswith("final ")
         )
@@ -263,7 +264,8 @@ class _Cutter:
 
     def _seen(self, parts: Sequence[_Part], outputs: frozenset[str]) -> Graph:
         """The graph without what torch runs elsewhere: what others read is an output."""
-        others = {id(part.node) for part in self.parts if part.node is not None and part not in parts}
+        these = set(parts)
+        others = {id(part.node) for part in self.parts if part.node is not None and part not in these}
         nodes = tuple(node for node in self.ticks.nodes if id(node) not in others)
         return replace(self.ticks, nodes=nodes, outputs=tuple(outputs))
 

@@ -397,7 +397,8 @@ class CompiledModule(nn.Module):
         fused = fuse_layers(steps, ticks, options.synapses.fuses)
         variant = Variant(Guard(model, trace.followed, trace.eager), trace, ticks, steps, fused)
         if options.memory.mode != "fast":
-            cut = cut_time(ticks, steps, modules, options.exact, apart, options.synapses.fuses)
+            fuses = options.synapses.fuses
+            cut = functools.partial(cut_time, ticks, steps, modules, options.exact, apart, fuses)
             variant.staged = Staged(cut, ticks.types, model, modules, options.memory)
         return variant
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -36,7 +36,7 @@ class Kind:
 class Staged:
     """A schedule in stages, and what is known of the calls that ran; `last` are the kinds of the last one's stages."""
 
-    cut: Cut
+    make_cut: Callable[[], Cut]
     types: Mapping[str, Type]
     model: nn.Module
     modules: Mapping[str, nn.Module]
@@ -44,12 +44,17 @@ class Staged:
     last: list[Kind] = field(default_factory=list)
     _kinds: OrderedDict[Any, Kind] = field(default_factory=OrderedDict)
 
+    @cached_property
+    def cut(self) -> Cut:
+        """Found when it is first asked for: most models are never short of memory."""
+        return self.make_cut()
+
     def is_worth_it(self, inputs: Mapping[str, Any]) -> bool:
         """Whether a call may be run in pieces at all, and, if nobody asked for it, could keep more than a little."""
         self.last = []
-        if not self.cut.somewhere or not torch.is_grad_enabled() or is_traced(inputs.values()):
+        if not torch.is_grad_enabled() or is_traced(inputs.values()):
             return False
-        return self.memory.mode == "low" or self._roughly(inputs) >= WORTH_A_LOOK
+        return (self.memory.mode == "low" or self._roughly(inputs) >= WORTH_A_LOOK) and self.cut.somewhere
 
     @cached_property
     def _bytes(self) -> int:
@@ -70,8 +75,8 @@ class Staged:
     def remark(self) -> str:
         """What became of the wish for less memory, in a line; nothing if there was none."""
         cut = [kind for kind in self.last if kind.length < kind.ticks]
-        whole = f"; whole: {', '.join(self.cut.whole)}" if self.cut.whole else ""
         if cut:
+            whole = f"; whole: {', '.join(self.cut.whole)}" if self.cut.whole else ""
             lengths = dict.fromkeys(f"{kind.ticks} ticks in pieces of {kind.length}" for kind in cut)
             return f"low: a backward computes {', '.join(lengths)} again{whole}"
         if self.memory.mode != "low":
