@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from benchmarks.contestants import COMPILED, CONTESTANTS, EAGER, ROOT, Contestant
+from benchmarks.contestants import COMPILED, CONTESTANTS, EAGER, FAST, LOW, ROOT, Contestant
 from benchmarks.measure import Effort, Result, machine, measure
-from benchmarks.workloads import MODELS, SCALING, TABLE, Workload
+from benchmarks.workloads import LONG, MODELS, SCALING, TABLE, Workload
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=True)
@@ -23,6 +23,7 @@ class Part(StrEnum):
 
     table = "table"
     models = "models"
+    memory = "memory"
     scaling = "scaling"
 
 
@@ -98,6 +99,7 @@ def planned(parts: list[Part], names: list[str] | None) -> dict[Part, list[Workl
     all_of: dict[Part, list[Workload]] = {
         Part.table: list(TABLE),
         Part.models: list(MODELS),
+        Part.memory: list(LONG),
         Part.scaling: [each for axis in SCALING.values() for each in axis],
     }
     if unknown := set(names or ()) - {each.name for workloads in all_of.values() for each in workloads}:
@@ -109,7 +111,10 @@ def planned(parts: list[Part], names: list[str] | None) -> dict[Part, list[Workl
 def entrants(
     part: Part, workload: Workload, present: list[Contestant], data: dict[str, Any], threads: int
 ) -> list[Contestant]:
-    """Who runs a workload: who has its neurons; in scaling runs ours and who was the fastest other one at W1."""
+    """Who runs a workload: who has its neurons; in scaling runs ours and who was the fastest other one at W1; where
+    memory is compared, ours alone."""
+    if part is Part.memory:
+        return [*(each for each in present if each.name == EAGER), FAST, LOW]
     able = [each for each in present if each.can({layer.model for layer in workload.layers})]
     if part is not Part.scaling:
         return able if part is Part.table else [each for each in able if each.name in (COMPILED, EAGER, "jax")]

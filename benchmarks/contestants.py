@@ -103,6 +103,10 @@ CONTESTANTS = (
     ),
 )
 
+# What a compiled model may do with memory, measured apart.
+FAST = Contestant("compiled-fast", 'memory="fast"', "run_norse.py", options={"compile": True, "memory": "fast"})
+LOW = Contestant("compiled-low", 'memory="low"', "run_norse.py", options={"compile": True, "memory": "low"})
+
 # Not a library: the ceilings of the machine, measured as the libraries are.
 GEMM = Contestant("gemm", "matrix product", "run_machine.py", options={"what": "gemm"})
 ONEDNN = Contestant("onednn", "matrix product by oneDNN", "run_machine.py", options={"what": "onednn"})

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from benchmarks.contestants import COMPILED, CONTESTANTS, EAGER, Contestant
+from benchmarks.contestants import COMPILED, CONTESTANTS, EAGER, FAST, LOW, Contestant
 from benchmarks.limits import required
 from benchmarks.measure import Result
 from benchmarks.workloads import SCALING, Workload
@@ -17,7 +17,8 @@ def write(data: dict[str, Any]) -> str:
     text = ["# Results", "", tables.about(), ""]
     for threads in tables.threads:
         text += [f"## {threads} {'thread' if threads == 1 else 'threads'}", ""]
-        text += tables.main(threads) + tables.ratios(threads) + tables.models(threads) + tables.scaling(threads)
+        text += tables.main(threads) + tables.ratios(threads) + tables.models(threads)
+        text += tables.memory(threads) + tables.scaling(threads)
     return "\n".join(text + tables.notes()).rstrip() + "\n"
 
 
@@ -113,6 +114,29 @@ class Tables:
             lambda _, result: milliseconds(result.median),
         )
 
+    def memory(self, threads: int) -> list[str]:
+        rows = []
+        for name, row in self.of("memory", threads).items():
+            eager = row.get(EAGER)
+            held = self.workloads[name].held_bytes()
+            for result in row.values():
+                share = f"{result.peak_bytes / eager.peak_bytes:.2f}" if eager and eager.peak_bytes else ""
+                rows.append(
+                    [
+                        f"{name}: {self.workloads[name].title}, T = {self.workloads[name].ticks}",
+                        title_of(result.contestant),
+                        milliseconds(result.median),
+                        mebibytes(result.peak_bytes),
+                        share if result.peak_bytes else "",
+                        mebibytes(held),
+                    ]
+                )
+        return titled(
+            "Memory of a long sequence, MiB. Input, output and cotangent are part of each peak.",
+            ["", "", "ms", "peak", "of eager's", "input, output, cotangent"],
+            rows,
+        )
+
     def scaling(self, threads: int) -> list[str]:
         found = self.of("scaling", threads)
         if not found:
@@ -146,7 +170,7 @@ def titled(title: str, head: list[str], rows: Iterable[list[str]]) -> list[str]:
 
 
 def title_of(name: str) -> str:
-    found: list[Contestant] = [each for each in CONTESTANTS if each.name == name]
+    found: list[Contestant] = [each for each in (*CONTESTANTS, FAST, LOW) if each.name == name]
     return found[0].title if found else name
 
 

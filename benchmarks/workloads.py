@@ -83,6 +83,11 @@ class Workload:
                 drawn[-1].append(values)
         return drawn
 
+    def held_bytes(self) -> int:
+        """The input, the output and its cotangent, which somebody holds whatever a library keeps; float32."""
+        sizes = [layer.outputs for layer in self.layers if layer.outputs]
+        return 4 * self.ticks * self.batch * (int(np.prod(self.inputs)) + 2 * sizes[-1])
+
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"layers": [list(layer) for layer in self.layers]}
 
@@ -127,6 +132,9 @@ TABLE = (
     replace(_W3, name="W5", title="W3 at batch 1, forward", ticks=1000, batch=1, mode="forward"),
     replace(_W3, name="W6", title="W3 at batch 1, one tick a call", ticks=200, batch=1, mode="tick"),
 )
+
+# W1, ten times as long: what a backward keeps grows with T.
+LONG = (one_layer("W1 long", 512, 5000, 16, 0.02),)
 
 # W1, with one of its sizes changed at a time.
 SCALING = {

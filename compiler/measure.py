@@ -275,7 +275,7 @@ class _Run:
             outputs = [name for name in values if name.startswith("result")]
         else:
             steps = [_Watched(self.measured, values)]
-            watched = replace(self.variant, steps=steps, fused=steps)  # type: ignore[type-var]
+            watched = replace(self.variant, steps=steps, fused=steps, staged=None)  # type: ignore[type-var]
             watched.run(self.model, self.args, self.kwargs)
             outputs = list(self.variant.ticks.outputs) if self.variant.ticks is not None else []
         if self.backward:

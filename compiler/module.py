@@ -13,6 +13,7 @@ from torch.autograd import forward_ad
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _disable_current_modes
 
+from norse.compiler.cut import cut_time
 from norse.compiler.draw_order import check_order
 from norse.compiler.eager import SWITCH
 from norse.compiler.errors import CompileError, InputError, Unsupported
@@ -25,6 +26,7 @@ from norse.compiler.passes.pipeline import run_pipeline
 from norse.compiler.pieces import in_ranges
 from norse.compiler.profile import Profile
 from norse.compiler.schedule import Options, make_schedule
+from norse.compiler.staged import Staged
 from norse.compiler.steps.alignment import made_apart
 from norse.compiler.steps.fused_layer import FusedLayerStep, fuse_layers
 from norse.compiler.steps.loop import warn_once
@@ -49,6 +51,7 @@ class Variant:
     steps: list[Runs] = field(default_factory=list)
     fused: list[Runs] = field(default_factory=list)
     reason: str = ""
+    staged: Staged | None = None  # the same steps, to be run with less memory
 
     def fits(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether the call has the sizes that the trace holds for: those that a user's Python read as numbers, and
@@ -69,6 +72,8 @@ class Variant:
             return model(*args, **kwargs)
         leaves = (leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor))
         values: dict[str, Any] = dict(zip(self.trace.graph.inputs, leaves, strict=True))
+        if self.staged is not None and self.staged.is_worth_it(values):
+            return self.results(self.staged.run(values))
         for step in in_ranges(self.steps, model) or self.fused:
             step.run(values)
         return self.results(values)
@@ -285,7 +290,9 @@ class CompiledModule(nn.Module):
             return f"The whole model runs eagerly: {variant.reason}"
         modules, exact = dict(self.model.named_modules()), self.__dict__["_options"].exact
         fused = {step.linear.output for step in variant.fused if isinstance(step, FusedLayerStep)}
-        return explain(variant.trace, variant.ticks, variant.steps, modules, exact, fused)
+        text = explain(variant.trace, variant.ticks, variant.steps, modules, exact, fused)
+        remark = variant.staged.remark() if variant.staged is not None else ""
+        return f"{text}\nmemory: {remark}" if remark else text
 
     def profile(self, *args: Any, backward: bool = False, repeats: int = 10, **kwargs: Any) -> Profile:
         """What a call costs, piece by piece: time, bytes, floating point and synaptic operations, density of spikes.
@@ -378,7 +385,8 @@ class CompiledModule(nn.Module):
             ticks = run_pipeline(trace.graph, options.exact)
             if options.exact:
                 check_order(trace.graph, ticks, modules)
-            steps = make_schedule(ticks, modules, options, made_apart(trace.graph))
+            apart = made_apart(trace.graph)
+            steps = make_schedule(ticks, modules, options, apart)
         except Unsupported as why:
             if self.__dict__["_fullgraph"]:
                 raise CompileError(f"norse.compile(fullgraph=True): {why}") from why
@@ -387,7 +395,12 @@ class CompiledModule(nn.Module):
             eager = "; ".join(f'"{path}" ({type(modules[path]).__name__}): {why}' for path, why in trace.eager.items())
             raise CompileError(f"norse.compile(fullgraph=True): these modules would run eagerly: {eager}")
         fused = fuse_layers(steps, ticks, options.synapses.fuses)
-        return Variant(Guard(model, trace.followed, trace.eager), trace, ticks, steps, fused)
+        variant = Variant(Guard(model, trace.followed, trace.eager), trace, ticks, steps, fused)
+        if options.memory.mode != "fast":
+            fuses = options.synapses.fuses
+            cut = functools.partial(cut_time, ticks, steps, modules, options.exact, apart, fuses)
+            variant.staged = Staged(cut, ticks.types, model, modules, options.memory)
+        return variant
 
 
 # Set on the compiled module itself: hooks, which torch calls around a module. All else goes to the model.

@@ -10,6 +10,7 @@ from norse.compiler.backend import Backend
 from norse.compiler.draw_order import check_tick
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Node, Register
+from norse.compiler.memory import Memory
 from norse.compiler.passes.batch_time import is_synapse
 from norse.compiler.passes.feedback import STEPPED
 from norse.compiler.passes.fuse_loops import LOOP, fuse_loops
@@ -29,6 +30,7 @@ class Options:
     surrogate_cutoff: float = 0.0
     synapses: Synapses = field(default_factory=Synapses)  # what is called for all ticks at once
     record: Record = no_replay  # what makes a stream's replay
+    memory: Memory = field(default_factory=Memory)
 
 
 def make_schedule(

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from norse.backends import nir_export
 from norse.backends.cpu import CpuBackend
 from norse.backends.cpu.layers import synapses
+from norse.backends.cpu.memory import empty_like
 from norse.backends.cpu.replay import record
 from norse.backends.cpu.synapse import Sparse
 from norse.backends.cuda import CudaBackend
 from norse.compiler.backend import Backend
+from norse.compiler.memory import Memory, Mode
 from norse.compiler.module import CompiledModule
 from norse.compiler.schedule import Options
 
@@ -39,6 +41,7 @@ def compile(
     fast_math: bool = False,
     sparse: Sparse = "auto",
     surrogate_cutoff: float = 0.0,
+    memory: Mode = "auto",
 ) -> CompiledModule:
     """Compiles a spiking model: time loops become native code, synapses run for all ticks at once.
 
@@ -72,6 +75,11 @@ def compile(
             approximation that saves work: event-driven layers compute the gradient of hidden spikes only where it
             passes a derivative that is not zero. Derivatives that are zero by themselves (method="triangle", a compact
             one of yours) save it without, and exactly.
+        memory: "low" keeps little for the backward of a call over time: forward keeps its input and the state every now
+            and then, backward computes piece after piece of time again, from the last to the first, which costs about
+            one more forward pass. "fast" keeps all that the backward reads, "auto" too unless that is more than half of
+            the memory that is free at the first call of its shapes. Parts that look at several ticks, draw random
+            numbers or count their calls run once for all ticks in each mode; `explain()` says which.
 
     Returns:
         A module with the model's call signature, state structure, `state_dict` and parameter objects, and with
@@ -79,8 +87,8 @@ def compile(
 
     Raises:
         TypeError: if model is no module.
-        ValueError: if the backend, sparse or surrogate_cutoff is none of those above; at a call, if a layer can't take
-            its input.
+        ValueError: if the backend, sparse, memory or surrogate_cutoff is none of those above; at a call, if a layer
+            can't take its input.
         CompileError: at a call with fullgraph=True, if a part of the model would run eagerly.
 
     Example:
@@ -107,10 +115,13 @@ recurrent synapse
         raise ValueError(
             f"norse.compile: argument surrogate_cutoff: expects a number from 0 up, got {surrogate_cutoff!r}"
         )
+    if memory not in ("auto", "low", "fast"):
+        raise ValueError(f"norse.compile: argument memory: expects 'auto', 'low' or 'fast', got {memory!r}")
     backends = tuple(kind() for kind in _BACKENDS[backend])
-    native = any(isinstance(kind, CpuBackend) for kind in backends) and not exact
-    options = Options(backends, exact, fast_math, float(surrogate_cutoff))
-    if native:
+    on_cpu = any(isinstance(kind, CpuBackend) for kind in backends)
+    limits = Memory(memory, empty_like) if on_cpu else Memory(memory)
+    options = Options(backends, exact, fast_math, float(surrogate_cutoff), memory=limits)
+    if on_cpu and not exact:
         options = replace(options, synapses=synapses(sparse), record=record)
     return CompiledModule(model, options, fullgraph)
 

@@ -72,6 +72,11 @@ def empty(sizes: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     return torch.frombuffer(memory, dtype=dtype, count=count).view(sizes)
 
 
+def empty_like(sizes: tuple[int, ...], like: Tensor) -> Tensor:
+    """An empty tensor of another's dtype, on its device."""
+    return empty(sizes, like.dtype) if like.device.type == "cpu" else like.new_empty(sizes)
+
+
 def release() -> None:
     """Gives back what no tensor holds."""
     with _POOL.lock:

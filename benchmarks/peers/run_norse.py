@@ -1,4 +1,4 @@
-"""norse: this project's and the published one, which have the same API. The option "compile" is this project's."""
+"""norse: this project's and the published one, with one API. The options "compile" and "memory" are this project's."""
 
 import sys
 from importlib.metadata import version
@@ -78,7 +78,7 @@ class Norse:
         if options.get("compile"):
             import norse
 
-            self.model = norse.compile(self.model)
+            self.model = norse.compile(self.model, memory=options.get("memory", "auto"))
         self.stream: Any = self.model.stream() if options.get("compile") and workload.mode == "tick" else None
         self.state: Any = None
         self.states: list[Any] = [None] * len(self.layers)

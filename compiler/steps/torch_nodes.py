@@ -1,5 +1,6 @@
 """Nodes that torch runs: parameters, layers, the user's own calls, eager modules, and states to start from."""
 
+import copy
 from collections.abc import Callable, Container, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -52,7 +53,13 @@ class TorchStep:
     ) -> None:
         self.nodes, self._modules, self._exact, self._synapses = tuple(nodes), modules, exact, synapses
         self._apart = apart
-        self._final_of, self._fixed = final_of, fixed
+        self._final_of, self.fixed = final_of, fixed
+
+    def with_modules(self, modules: Modules) -> "TorchStep":
+        """The same nodes, with other modules under the same paths."""
+        step = copy.copy(self)
+        step._modules = modules
+        return step
 
     def run(self, values: Values) -> None:
         held: dict[tuple[str, str], list[Any]] = {}
@@ -128,9 +135,9 @@ class TorchStep:
 
     def _eager_ticks(self, node: Node, values: Values) -> list[Any]:
         """A module in a user's loop: nothing is known of it, so every tick has a call of its own."""
-        varying = dict.fromkeys(name for name in node.uses if name not in self._fixed)
+        varying = dict.fromkeys(name for name in node.uses if name not in self.fixed)
         sequences = {name: ticks_of(name, values, name in self._apart) for name in varying}
-        fixed = {name: values[name] for name in node.uses if name in self._fixed}
+        fixed = {name: values[name] for name in node.uses if name in self.fixed}
         ticks = ({**fixed, **dict(zip(sequences, now, strict=True))} for now in zip(*sequences.values(), strict=True))
         made = [self._eager(node, tick) for tick in ticks]
         return [stack(list(column)) for column in zip(*made, strict=True)]
@@ -147,8 +154,8 @@ class TorchStep:
 
     def _lifted(self, node: Node, values: Values) -> Any:
         """A call of the user inside a Lift: what varies with time, it reads tick by tick."""
-        varying = tuple(dict.fromkeys(name for name in node.uses if name not in self._fixed))
-        fixed = {name: values[name] for name in node.uses if name in self._fixed}
+        varying = tuple(dict.fromkeys(name for name in node.uses if name not in self.fixed))
+        fixed = {name: values[name] for name in node.uses if name in self.fixed}
         sequences = {name: values[name] for name in varying}
         draws_eagers = self._exact and draws(node)
         if node.op in OPS and not OPS[node.op].synapse and not draws_eagers and _broadcasts_alike(sequences, fixed):

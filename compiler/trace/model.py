@@ -99,7 +99,7 @@ def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], 
         name: Type(fake.dtype, tuple(fake.shape)) for name, fake in fakes.items() if isinstance(fake, torch.Tensor)
     }
     graph = normalise(replace(raw_graph(recorder, ()), outputs=outputs, types=types))
-    rolled = roll(graph, lambda path: _starts_by_shape(root.get_submodule(path)), exact)
+    rolled = roll(graph, lambda path: starts_by_shape(root.get_submodule(path)), exact)
     if exact and rolled.graph is not graph:
         check_rolled(graph, rolled.graph, recorder.modules)
     if rolled.sized:
@@ -530,7 +530,7 @@ class _ModelRecorder(Recorder):
         self.eager = eager
 
 
-def _starts_by_shape(neuron: Any) -> bool:
+def starts_by_shape(neuron: Any) -> bool:
     """Whether its initial state is the library's, which takes no more of the input than its shape and dtype."""
     fallback = neuron.state_fallback
     return neuron.state_type is not None and getattr(fallback, "__func__", None) is type(neuron).initial_state
@@ -538,7 +538,7 @@ def _starts_by_shape(neuron: Any) -> bool:
 
 def _zero_fields(neuron: Any, count: int) -> tuple[bool, ...]:
     """For each tensor of its initial state whether it is zero, as all are that rest at no parameter."""
-    if not _starts_by_shape(neuron):
+    if not starts_by_shape(neuron):
         return (False,) * count
 
     def zeros(declared: StateFields) -> Iterator[bool]:

@@ -4,6 +4,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -80,8 +81,11 @@ class Tally:
         )
 
 
-def check(network: Network, backend: SparingBackend, tally: Tally) -> None:
-    """Exact: eager's bits. Default: close to eager, or (in float32 alone) so in float64. Gradients in both."""
+def check(network: Network, backend: SparingBackend, tally: Tally, **options: Any) -> CompiledModule | None:
+    """Exact: eager's bits. Default: close to eager, or (in float32 alone) so in float64. Gradients in both.
+
+    Returns what was compiled last, with further `options`; None where eager raises.
+    """
     case = build(network)
     backend.network += 1
     _count(case, tally)
@@ -91,9 +95,9 @@ def check(network: Network, backend: SparingBackend, tally: Tally) -> None:
     except (RuntimeError, ValueError, TypeError) as error:
         _check_error(case, backend, error)
         tally.undefined += 1
-        return
+        return None
     for exact in (True, False):
-        compiled = _compiled(case, backend, exact)
+        compiled = _compiled(case, backend, exact, **options)
         ours = observed(case, compiled)
         if exact:
             assert_same_results(ours, eager)
@@ -107,6 +111,7 @@ def check(network: Network, backend: SparingBackend, tally: Tally) -> None:
             _check_gradients(ours, eager, network, backend, tally)
         else:
             tally.undefined += exact
+    return compiled
 
 
 def observed(case: Case, model: nn.Module) -> Observation:
@@ -117,9 +122,10 @@ def observed(case: Case, model: nn.Module) -> Observation:
     return observe(model, case.x, case.state, case.call)
 
 
-def _compiled(case: Case, backend: Backend, exact: bool) -> CompiledModule:
+def _compiled(case: Case, backend: Backend, exact: bool, **options: Any) -> CompiledModule:
     """As a user compiles it, but for the backend; every second one with linear layers that are event-driven always."""
-    compiled = norse.compile(copy.deepcopy(case.model), exact=exact, sparse=True if case.network.seed % 2 else "auto")
+    sparse = True if case.network.seed % 2 else "auto"
+    compiled = norse.compile(copy.deepcopy(case.model), exact=exact, sparse=sparse, **options)
     compiled.__dict__["_options"] = replace(compiled.__dict__["_options"], backends=(backend,))
     return compiled
 
