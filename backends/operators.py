@@ -38,6 +38,10 @@ class BuiltRegion:
     ) -> None:
         self.program, self.executables = program, (forward, backward)
         self._weight_gradient = weight_gradient
+        registers = program.forward.graph.registers
+        names = program.inputs[len(program.inputs) - len(registers) :]
+        # Register -> the region's input that it starts from.
+        self.initial = {register.value: name for register, name in zip(registers, names, strict=True)}
 
     def forward(self, inputs: Sequence[Tensor], sizes: Sizes, executable: Executable | None = None) -> list[Tensor]:
         """The tick's outputs, the final state, then what backward reads. `executable`: another way to run the
@@ -45,18 +49,9 @@ class BuiltRegion:
         executable = executable or self.executables[0]
         tensors = self._named_inputs(executable.kernel, inputs)
         count = len(self.program.outputs)
-        ticks = self.program.inputs
-        for register in self.program.forward.graph.registers:
-            tensors[f"initial_{register.value}"] = inputs[ticks.index(self.initial[register.value])]
+        tensors.update((f"initial_{register}", tensors[name]) for register, name in self.initial.items())
         outputs, final = executable.run(tensors, sizes)
         return [*outputs[:count], *final, *outputs[count : count + len(self.program.saved)]]
-
-    @property
-    def initial(self) -> dict[str, str]:
-        """Register -> the region's input that it starts from."""
-        registers = self.program.forward.graph.registers
-        names = self.program.inputs[len(self.program.inputs) - len(registers) :]
-        return {register.value: name for register, name in zip(registers, names, strict=True)}
 
     def backward(
         self,

@@ -38,6 +38,7 @@ class Facts:
         self._known = {id(value) for value in self._kept}  # parts of the model: looked at by others
         self._functions: dict[FunctionType, tuple[tuple[str, ...], frozenset[str]]] = {}
         self._classes: dict[type, None] = {}
+        self._unchanging: dict[int, tuple[Any, Any]] = {}  # by identity: a value that stays as it is, and what it says
         self._learning = False
 
     def learn(self, snapshot: Callable[[], list[Any]]) -> list[Any]:
@@ -56,7 +57,17 @@ class Facts:
         finally:
             self._learning = False
 
-    def of(self, value: Any, depth: int = _DEPTH) -> Any:
+    def of(self, value: Any) -> Any:
+        """A fact about the value. Of what can't change it is found once: the value's identity says the rest."""
+        held = self._unchanging.get(id(value))
+        if held is not None:
+            return held[1]
+        fact = self._of(value)
+        if self._learning and _cannot_change(value):
+            self._unchanging[id(value)] = value, fact
+        return fact
+
+    def _of(self, value: Any, depth: int = _DEPTH) -> Any:
         kind = type(value)
         if kind in _SIMPLE:
             return kind, value
@@ -65,11 +76,11 @@ class Facts:
         if kind is FunctionType:
             return self._of_function(value)
         if kind is MethodType:
-            return self.of(value.__func__), self.of(value.__self__, depth - 1)
+            return self._of(value.__func__), self._of(value.__self__, depth - 1)
         if isinstance(value, tuple | list) and depth > 0:
-            return kind, [self.of(part, depth - 1) for part in value]
+            return kind, [self._of(part, depth - 1) for part in value]
         if isinstance(value, dict) and depth > 0:
-            return kind, [(self.of(key, 1), self.of(part, depth - 1)) for key, part in value.items()]
+            return kind, [(self._of(key, 1), self._of(part, depth - 1)) for key, part in value.items()]
         return self._of_object(value, kind, depth)
 
     def _of_object(self, value: Any, kind: type, depth: int) -> Any:
@@ -78,14 +89,14 @@ class Facts:
         if isinstance(value, Tensor):
             return self._of_tensor(value)
         if isinstance(value, numpy.ndarray | numpy.generic):
-            inside = self.of(value.tolist(), depth - 1) if value.dtype.hasobject else value.tobytes()
+            inside = self._of(value.tolist(), depth - 1) if value.dtype.hasobject else value.tobytes()
             return kind, value.dtype.str, value.shape, inside
         if isinstance(value, functools.partial):
-            return kind, self.of(value.func, depth - 1), self.of(value.args, depth), self.of(value.keywords, depth)
+            return kind, self._of(value.func, depth - 1), self._of(value.args, depth), self._of(value.keywords, depth)
         if isinstance(value, property):
-            return kind, self.of(value.fget, depth - 1)
+            return kind, self._of(value.fget, depth - 1)
         if isinstance(value, staticmethod | classmethod):
-            return kind, self.of(value.__func__, depth - 1)
+            return kind, self._of(value.__func__, depth - 1)
         if isinstance(value, type):
             self._met_class(value)
             return self._identity(value)
@@ -97,7 +108,7 @@ class Facts:
         inside = getattr(value, "__dict__", None) or {}
         own = MODULES_OWN - {"training"} if isinstance(value, nn.Module) else frozenset[str]()
         slots = {name: getattr(value, name) for name in _slots(kind) if hasattr(value, name)}
-        parts = [(name, self.of(part, depth - 1)) for name, part in {**inside, **slots}.items() if name not in own]
+        parts = [(name, self._of(part, depth - 1)) for name, part in {**inside, **slots}.items() if name not in own]
         return self._identity(value), parts
 
     def _of_tensor(self, tensor: Tensor) -> Any:
@@ -157,6 +168,13 @@ class Facts:
 
     def _size(self) -> tuple[int, ...]:
         return len(self.names), len(self._functions), len(self._classes)
+
+
+def _cannot_change(value: Any) -> bool:
+    """Of functions and classes, what they can read is looked at apart."""
+    if isinstance(value, tuple):
+        return all(map(_cannot_change, value))
+    return type(value) in _SIMPLE or isinstance(value, float | FunctionType | type)
 
 
 def _content(cell: Any) -> Any:

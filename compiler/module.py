@@ -80,14 +80,17 @@ class Variant:
 
     def results(self, values: Mapping[str, Any]) -> Any:
         """What the call returns, of all values."""
+        leaves, structure = self._results
+        return pytree.tree_unflatten([values[x.name] if isinstance(x, Ref) else x for x in leaves], structure)
+
+    @functools.cached_property
+    def _results(self) -> tuple[list[Any], Any]:
+        """The results' leaves, values by their names in `ticks`, and their structure."""
         assert self.trace is not None
         assert self.ticks is not None
-        results = dict(zip(self.trace.graph.outputs, (values[name] for name in self.ticks.outputs), strict=True))
-        return pytree.tree_map(
-            lambda leaf: results[leaf.name] if isinstance(leaf, Ref) else leaf,
-            self.trace.outputs,
-            is_leaf=lambda leaf: isinstance(leaf, Ref),
-        )
+        named = dict(zip(self.trace.graph.outputs, self.ticks.outputs, strict=True))
+        leaves, structure = pytree.tree_flatten(self.trace.outputs, is_leaf=lambda leaf: isinstance(leaf, Ref))
+        return [Ref(named[x.name]) if isinstance(x, Ref) else x for x in leaves], structure
 
 
 def _forward(compiled: "weakref.ref[CompiledModule]", *args: Any, **kwargs: Any) -> Any:

@@ -36,6 +36,8 @@ def driver() -> ctypes.CDLL:
         ctypes.c_int32,
         ctypes.c_void_p,
     )
+    library.norse_transpose_float32.restype = None
+    library.norse_transpose_float32.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
     library.norse_replay.restype = None
     library.norse_replay.argtypes = (ctypes.c_void_p, ctypes.c_int64)
     return library
@@ -89,8 +91,12 @@ class Executable:
         self.function = ctypes.cast(getattr(library, symbol), ctypes.c_void_p)
         self.scratch_rows = scratch_rows(kernel)
         graph = kernel.graph
-        self._registers = tuple(register.value for register in graph.registers)
         self._inputs = tuple((name, kernel.kinds[name], kernel.dtype(name)) for name in graph.inputs)
+        self._registers = tuple((f"initial_{r.value}", Kind.ROW, kernel.dtype(r.value)) for r in graph.registers)
+        self._outputs = tuple(kernel.dtype(name) for name in graph.outputs)
+        states = tuple(dtype for _, _, dtype in self._registers)
+        of = (*(dtype for _, _, dtype in self._inputs), *states, *self._outputs, *states)
+        self._element_sizes = tuple(dtype.itemsize for dtype in of)
         driver()
 
     def bind(
@@ -103,21 +109,14 @@ class Executable:
         """The kernel's buffers for these tensors. `outputs`: where to write, None for what is in no memory; `without`:
         an input that is in none."""
         _, b, n = sizes
-        graph = self.kernel.graph
-        given = [
-            None if name == without else _laid_out(tensors[name], kind, dtype, sizes)
-            for name, kind, dtype in self._inputs
+        read = [
+            None if name == without else _laid_out(tensors[name], kind, dtype, n)
+            for name, kind, dtype in (*self._inputs, *self._registers)
         ]
         if outputs is None:
-            outputs = [empty(sizes, self.kernel.dtype(name)) for name in graph.outputs]
-        dtypes = [self.kernel.dtype(name) for name in self._registers]
-        first = [
-            _laid_out(tensors[f"initial_{name}"], Kind.ROW, dtype, sizes)
-            for name, dtype in zip(self._registers, dtypes, strict=True)
-        ]
-        final = [torch.empty((b, n), dtype=dtype) for dtype in dtypes]
-        of = [*(dtype for _, _, dtype in self._inputs), *dtypes, *map(self.kernel.dtype, graph.outputs), *dtypes]
-        return Bound([*given, *first, *outputs, *final], [dtype.itemsize for dtype in of], list(outputs), final)
+            outputs = [empty(sizes, dtype) for dtype in self._outputs]
+        final = [torch.empty((b, n), dtype=dtype) for _, _, dtype in self._registers]
+        return Bound([*read, *outputs, *final], self._element_sizes, list(outputs), final)
 
     def run(
         self,
@@ -163,7 +162,7 @@ class Bound:
     """The tensors of a call in the order of the kernel's buffers, None where there is no memory, and what comes out."""
 
     tensors: list[Tensor | None]
-    element_sizes: list[int]
+    element_sizes: tuple[int, ...]
     outputs: list[Tensor | None]
     final: list[Tensor]
 
@@ -177,16 +176,25 @@ class Bound:
         )
 
 
-def _laid_out(tensor: Tensor, kind: Kind, dtype: torch.dtype, sizes: tuple[int, int, int]) -> Tensor:
+def _laid_out(tensor: Tensor, kind: Kind, dtype: torch.dtype, neurons: int) -> Tensor:
     """The tensor as kernels read it: of their dtype, and with neighbouring neurons next to each other."""
-    tensor = tensor.detach()
     if tensor.dtype != dtype:
-        tensor = tensor.to(dtype)
-    if kind == Kind.MATRIX:
-        return tensor.contiguous()
-    if kind in (Kind.SCALAR, Kind.KEY):
+        tensor = tensor.detach().to(dtype)
+    if kind is Kind.SCALAR or kind is Kind.KEY:
         return tensor
-    return tensor if tensor.stride(-1) == 1 or sizes[2] == 1 else tensor.contiguous()
+    if kind is Kind.MATRIX:
+        return _row_major(tensor.detach())
+    return tensor if tensor.stride(-1) == 1 or neurons == 1 else tensor.detach().contiguous()
+
+
+def _row_major(matrix: Tensor) -> Tensor:
+    """torch copies a transposed matrix four times slower than its numbers can be moved."""
+    columns, rows = matrix.shape
+    if matrix.dtype != torch.float32 or matrix.stride() != (1, columns) or rows % 16:
+        return matrix.contiguous()
+    made = torch.empty((columns, rows))
+    driver().norse_transpose_float32(matrix.data_ptr(), rows, columns, made.data_ptr())
+    return made
 
 
 def _one_row(tensor: Tensor) -> bool:
@@ -194,12 +202,9 @@ def _one_row(tensor: Tensor) -> bool:
 
 
 def _buffer(tensor: Tensor) -> Buffer:
-    size = tensor.element_size()
-    strides = [stride * size for stride in tensor.stride()]
-    if tensor.ndim == 3:
-        tick, sample, _ = strides
-    else:
-        tick, sample = 0, strides[0] if tensor.ndim == 2 else 0
+    size, strides = tensor.element_size(), tensor.stride()
+    tick = strides[0] * size if len(strides) == 3 else 0
+    sample = strides[-2] * size if len(strides) > 1 else 0
     return Buffer(tensor.data_ptr(), tick, sample, size, 0, size)
 
 

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,23 +29,32 @@ class Layout:
     graph: Graph  # the tick, with the types that it has for these inputs, and what its random numbers come from
     drawn: Drawn
 
-    @property
+    @cached_property
     def samples(self) -> int:
         return math.prod(self.shape[: self.lead])
 
-    @property
+    @cached_property
     def neurons(self) -> int:
         return math.prod(self.shape[self.lead :])
+
+    @cached_property
+    def signature(self) -> Any:
+        """All that a region depends on of a layout: not its sizes."""
+        types = tuple((name, type_.dtype, bool(type_.tick_axes)) for name, type_ in self.graph.types.items())
+        return tuple(self.kinds.items()), types
 
     def tick(self, x: Tensor) -> Tensor:
         """[T, ...] as [T, B, N]."""
         length = x.shape[0]
+        if x.shape[1:] == self.shape:
+            return x.reshape(length, self.samples, self.neurons)
         x = x.reshape(length, *(1,) * (len(self.shape) + 1 - x.ndim), *x.shape[1:])
         return x.expand(length, *self.shape).reshape(length, self.samples, self.neurons)
 
     def state(self, x: Tensor) -> Tensor:
         """A state field as [B, N]; torch sums its gradient back where it was narrower."""
-        return x.expand(self.shape).reshape(self.samples, self.neurons)
+        wide = x if x.shape == self.shape else x.expand(self.shape)
+        return wide.reshape(self.samples, self.neurons)
 
     def fixed(self, x: Tensor, kind: Kind) -> Tensor:
         """What does not vary with time: a number and a matrix as they are, all else as [B, N]."""
@@ -59,7 +70,7 @@ class Layout:
 
     def narrow(self, final: Tensor, shape: Shape) -> Tensor:
         """A final state [B, N] in the shape that eager gives it."""
-        whole = final.reshape(self.shape)
+        whole = final if final.shape == self.shape else final.reshape(self.shape)
         if shape == self.shape:
             return whole
         missing = len(self.shape) - len(shape)

@@ -122,7 +122,7 @@ class LoopStep:
     def _layout(self, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> Layout | str:
         varying = set(self.tick.varying)
         key = tuple(
-            (tuple(x.shape[1:]) if name in varying else tuple(x.shape), x.dtype, name in varying)
+            (x.shape[1:] if name in varying else x.shape, x.dtype, name in varying)
             for name, x in (*tensors.items(), *initial.items())
         )
         layout = self._layouts.pop(key, None)
@@ -181,8 +181,7 @@ class LoopStep:
     def _region(
         self, backend: Backend, layout: Layout, wanted: frozenset[str], requiring: frozenset[str]
     ) -> tuple[Region, RegionProgram] | None:
-        types = tuple((name, type_.dtype, bool(type_.tick_axes)) for name, type_ in layout.graph.types.items())
-        key = (backend.name, tuple(layout.kinds.items()), types, wanted, requiring)
+        key = (backend.name, layout.signature, wanted, requiring)
         if key not in self._regions:
             try:
                 with _disable_current_modes():

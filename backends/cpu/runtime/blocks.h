@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "lanes.h"
+#include "transpose.h"
 
 namespace {
 
@@ -42,22 +43,12 @@ inline aligned_memory& block_memory() {
 // A block's weights W[first + n, k] as packed[k, n], n < width; neurons that don't exist are zero.
 template <typename T>
 void pack(const T* weight, int64_t inputs, int64_t first, int64_t neurons, int64_t width, T* packed) {
-  const int64_t real = smaller(width, neurons - first);
-  for (int64_t k0 = 0; k0 < inputs; k0 += 16) {
-    const int64_t k1 = smaller(k0 + 16, inputs);
-    for (int64_t n = 0; n < width; ++n)
-      for (int64_t k = k0; k < k1; ++k) packed[k * width + n] = n < real ? weight[(first + n) * inputs + k] : 0;
-  }
+  to_pixels(weight + first * inputs, inputs, smaller(width, neurons - first), packed, width, inputs);
 }
 
 template <typename T>
 void unpack(const T* packed, int64_t inputs, int64_t first, int64_t neurons, int64_t width, T* weight) {
-  const int64_t real = smaller(width, neurons - first);
-  for (int64_t k0 = 0; k0 < inputs; k0 += 16) {
-    const int64_t k1 = smaller(k0 + 16, inputs);
-    for (int64_t n = 0; n < real; ++n)
-      for (int64_t k = k0; k < k1; ++k) weight[(first + n) * inputs + k] = packed[k * width + n];
-  }
+  to_planes(packed, width, inputs, weight + first * inputs, inputs, smaller(width, neurons - first));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "norse_kernel.h"
 #include "parallel.h"
 #include "rows.h"
+#include "transpose.h"
 
 namespace {
 
@@ -60,6 +61,11 @@ extern "C" int norse_run(norse_kernel kernel, const norse_call* call, int64_t ti
   const int64_t tiles = r.sample_tiles * r.neuron_tiles;
   in_parallel(work, &r, smaller(threads, tiles), gomp);
   return r.failed ? 3 : 0;
+}
+
+// out[k * rows + n] = matrix[n * columns + k]. Rows are a multiple of a register's numbers.
+extern "C" void norse_transpose_float32(const float* matrix, int64_t rows, int64_t columns, float* out) {
+  to_pixels(matrix, columns, rows, out, rows, columns);
 }
 
 // One thing that a recorded call does, on memory that stays where it is.

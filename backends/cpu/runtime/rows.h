@@ -99,7 +99,10 @@ template <typename T>
 static inline void norse_gather_row(const T* x, const int32_t* index, int64_t found, bool analog, const T* matrix,
                                     T* out, int64_t outputs) {
   const int64_t lane = lanes<T>::count;
+  const int wide = lane_bytes == 64 ? 16 : 8;  // half of the machine's registers
   int64_t n = 0;
+  for (; n + wide * lane <= outputs; n += wide * lane)
+    norse_gather<T, wide>(x, index, found, analog, matrix + n, out + n, outputs);
   for (; n + 4 * lane <= outputs; n += 4 * lane)
     norse_gather<T, 4>(x, index, found, analog, matrix + n, out + n, outputs);
   for (; n + lane <= outputs; n += lane) norse_gather<T, 1>(x, index, found, analog, matrix + n, out + n, outputs);

@@ -1,4 +1,5 @@
-// Turns squares of numbers, a register wide: from channels beside each other to pixels beside each other, and back.
+// Turns squares of numbers, a register wide: from channels beside each other to pixels beside each other, and back;
+// the same from the inputs of a neuron beside each other to neurons beside each other.
 #pragma once
 
 #include <cstdint>

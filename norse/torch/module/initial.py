@@ -30,7 +30,7 @@ def potential(
     """
     own = torch.as_tensor(value).detach().to(device=like.device, dtype=like.dtype)
     if shape is not None:
-        own = own.expand(torch.broadcast_shapes(own.shape, shape))
+        own = own.expand(torch.broadcast_shapes(own.shape, shape) if own.ndim else shape)
     own = own.clone()
     if requires_grad and not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is None:
         own.requires_grad_()

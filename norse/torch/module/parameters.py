@@ -47,8 +47,9 @@ class ParameterTuple(torch.nn.Module):
         return self._kind(*(self._field(name) for name in self._kind._fields))
 
     def _field(self, name: str) -> Any:
-        if name in self._others:
-            return self._others[name]
+        for held in (self._others, self._buffers, self._parameters):
+            if name in held:
+                return held[name]
         value = getattr(self, name)
         return value.as_named_tuple() if isinstance(value, ParameterTuple) else value
 
