@@ -67,7 +67,9 @@ def compile(
             so, and exp and its kin and steps that draw random numbers run in torch. Recurrent layers may then be slower
             than eager. Gradients are sums in another order all the same.
         fullgraph: raise a CompileError instead of running a part of the model eagerly.
-        fast_math: let the compiler contract and reassociate arithmetic; results may then differ in the last bits.
+        fast_math: let the C++ compiler contract a product and a sum into one rounding and divide by reciprocals, and
+            compute exp and tanh (and sigmoid, silu and softplus by them) by polynomials that are within 2 ulp and
+            vectorise, where the C library's are calls. Results may then differ in the last bits.
         sparse: whether linear layers and convolutions (Conv1d, Conv2d) on the CPU run event-driven, over what is not
             zero alone: True and False always and never, "auto" where the density that is found at a call makes it
             cheaper on this machine.

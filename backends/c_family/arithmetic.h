@@ -3,16 +3,13 @@
 
 #include <cmath>
 
-#ifndef NORSE_FUNCTION
-#define NORSE_FUNCTION static inline
-#endif
+#include "bits.h"
 
 #define NORSE_BOTH(NAME, FLOAT, DOUBLE)                    \
   NORSE_FUNCTION float NAME(float x) { return FLOAT(x); } \
   NORSE_FUNCTION double NAME(double x) { return DOUBLE(x); }
 
 NORSE_BOTH(norse_sqrt, sqrtf, sqrt)
-NORSE_BOTH(norse_exp, expf, exp)
 NORSE_BOTH(norse_expm1, expm1f, expm1)
 NORSE_BOTH(norse_log, logf, log)
 NORSE_BOTH(norse_log1p, log1pf, log1p)
@@ -28,9 +25,17 @@ NORSE_BOTH(norse_floor, floorf, floor)
 NORSE_BOTH(norse_ceil, ceilf, ceil)
 NORSE_BOTH(norse_round, rintf, rint)  // halves to even
 NORSE_BOTH(norse_trunc, truncf, trunc)
-NORSE_BOTH(norse_tanh, tanhf, tanh)
 NORSE_BOTH(norse_erf, erff, erf)
 NORSE_BOTH(norse_abs, fabsf, fabs)
+
+#ifdef NORSE_FAST_MATH
+#include "approximate.h"
+NORSE_BOTH(norse_exp, norse_approximate_exp, norse_approximate_exp)
+NORSE_BOTH(norse_tanh, norse_approximate_tanh, norse_approximate_tanh)
+#else
+NORSE_BOTH(norse_exp, expf, exp)
+NORSE_BOTH(norse_tanh, tanhf, tanh)
+#endif
 
 #define NORSE_BOTH_OF_TWO(NAME, FLOAT, DOUBLE)                         \
   NORSE_FUNCTION float NAME(float x, float y) { return FLOAT(x, y); } \

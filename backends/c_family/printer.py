@@ -99,7 +99,14 @@ def _expression(graph: Graph, node: Node) -> str:
     elif row.result is decision:
         dtype = torch.bool
     dtypes = [torch.bool, dtype, dtype] if node.op == "where" else [dtype] * len(node.inputs)
+    if node.op == "where" and dtype != torch.bool and _is_number(graph, node.inputs[0]):
+        return f"norse_select({', '.join(converted(graph, o, d) for o, d in zip(node.inputs, dtypes, strict=True))})"
     return row.c.format(*(converted(graph, o, d) for o, d in zip(node.inputs, dtypes, strict=True)))
+
+
+def _is_number(graph: Graph, operand: Operand) -> bool:
+    """Whether it is the same for all neurons."""
+    return not isinstance(operand, Ref) or not graph.types[operand.name].axes
 
 
 def _clamp(graph: Graph, node: Node, dtype: torch.dtype) -> str:

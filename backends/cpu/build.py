@@ -24,8 +24,9 @@ _SHARED = Path(__file__).parent.parent / "c_family"
 # No contraction into FMA and no reassociation: eager's bits. Traps and errno are given up, so that loops vectorise.
 _FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math")
 _EXACT = ("-ffp-contract=off",)
-# Not -ffast-math itself: linked with it, a library would flush subnormals to zero for the whole process.
-_FAST = ("-ffp-contract=fast", "-fassociative-math", "-freciprocal-math", "-fno-signed-zeros")
+# Not -ffast-math itself: linked with it, a library would flush subnormals to zero for the whole process. Nothing is
+# reassociated: the polynomials of approximate.h depend on their order.
+_FAST = ("-ffp-contract=fast", "-freciprocal-math", "-fno-signed-zeros", "-DNORSE_FAST_MATH")
 
 
 @dataclass
