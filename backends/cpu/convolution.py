@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from norse.backends.cpu import patches
-from norse.backends.cpu.convolution_costs import costs
+from norse.backends.cpu.convolution_costs import most_events
 from norse.backends.cpu.events import Events, find_events
 from norse.backends.cpu.memory import empty
 from norse.backends.cpu.patches import Shape, convolve
@@ -48,7 +48,7 @@ def _event_driven(layer: nn.Conv1d | nn.Conv2d, x: Tensor, sparse: Literal[True,
         return None
     rows = x.detach().reshape(-1, x.shape[-1]).contiguous()
     learns = torch.is_grad_enabled() and weight.requires_grad
-    events = find_events(rows, rows.numel() if sparse is True else costs().most_events(shape, learns=learns))
+    events = find_events(rows, rows.numel() if sparse is True else most_events(shape, learns))
     if events is None:
         return None
     flat = weight.ndim == 3  # of one dimension: an image one pixel high

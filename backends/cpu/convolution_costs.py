@@ -1,7 +1,11 @@
-"""What convolutions cost on this machine, event-driven and dense: measured once, and kept beside the kernels."""
+"""What convolutions cost on this machine, event-driven and dense: measured once for each kind, and kept.
 
-from dataclasses import asdict, dataclass
-from functools import cache
+torch's time for an output depends on channels, kernel and stride in ways that no formula follows (one of its
+algorithms takes over from another), so what is compared is what each kind takes, of a few samples.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from functools import cache, lru_cache
 from math import prod
 
 import torch
@@ -9,114 +13,126 @@ from torch import Tensor
 from torch.nn import functional
 
 from norse.backends.cpu.costs import kept, nanoseconds
-from norse.backends.cpu.events import find_events
+from norse.backends.cpu.events import Events, find_events
 from norse.backends.cpu.patches import Shape, convolve, weight_gradient
 
-_BLOCK = 32  # outputs that an event adds to at a time
 _BYTES = 4
 _LARGE = 1 << 25  # bytes; the C library's limit, above which it gives freed memory back to the system
+_WORK = 1 << 26  # multiplications that are measured at a time: some milliseconds
+_SAMPLES = 64  # of fewer, the processor learns by heart where the events are, and an event costs a third less
+_STEP = 16  # images' sizes are measured in steps of it
+_DENSITY = 0.1  # about where the choice turns
 
 
 @dataclass(frozen=True)
 class Pass:
-    """Forward, or the weight gradient; in nanoseconds: of an event for a block of the outputs at one place that it
-    reaches, and of each output beside that; of a dense multiplication, and of each output beside these."""
+    """Forward, or the weight gradient; in nanoseconds: of an event, of an output beside that, of an output in torch.
+
+    Forward, events are looked for first, which is part of their cost.
+    """
 
     event: float
     output: float
     dense: float
-    dense_output: float
-
-    def most_events(self, shape: Shape) -> tuple[float, float]:
-        """What dense costs more than an event-driven pass without events, and what an event costs."""
-        dense = shape.multiplications * self.dense + prod(shape.sizes) * (self.dense_output - self.output)
-        return dense, -(-shape.outputs // _BLOCK) * shape.reached * self.event
 
 
 @dataclass(frozen=True)
 class Costs:
-    """`fresh`: nanoseconds to get a value's memory from the system, which is asked for all of a large tensor's."""
+    """Of a kind of convolution."""
 
     forward: Pass
     weights: Pass
-    fresh: float
 
     def most_events(self, shape: Shape, *, learns: bool) -> int:
         """The number of events from which on dense convolutions are cheaper. `learns`: the weight gets a gradient."""
-        passes = [p.most_events(shape) for p in (self.forward, self.weights)[: 2 if learns else 1]]
-        saved = sum(dense for dense, _ in passes)
-        inputs, outputs = shape.samples * shape.groups * shape.channels * prod(shape.size), prod(shape.sizes)
-        for outputs_held in (2, 1)[: len(passes)]:  # torch's own copies: it reads and writes in another order
-            values = inputs + outputs_held * outputs
-            saved += values * self.fresh * (values * _BYTES > _LARGE)
-        return int(saved / sum(each for _, each in passes))
+        passes = (self.forward, self.weights)[: 2 if learns else 1]
+        outputs = prod(shape.sizes)
+        saved = sum(each.dense - each.output for each in passes) * outputs
+        inputs = shape.samples * shape.groups * shape.channels * prod(shape.size)
+        for held in (2, 1)[: len(passes)]:  # torch's own copies of the output: it reads and writes in another order
+            values = inputs + held * outputs
+            saved += values * fresh() * (values * _BYTES > _LARGE)
+        return int(saved / sum(each.event for each in passes))
 
 
 @cache
-def costs() -> Costs:
-    found = kept("convolution-costs", lambda: asdict(_measured()))
-    return Costs(Pass(**found["forward"]), Pass(**found["weights"]), found["fresh"])
+def fresh() -> float:
+    """Nanoseconds to get a value's memory from the system, which is asked for all of a large tensor's."""
+    return float(kept("fresh-memory", _measured_memory)["value"])
 
 
-def _measured() -> Costs:
-    """Two dense convolutions, with few and with many inputs for an output, tell a multiplication from an output."""
-    few, many = (_Measured(channels) for channels in (2, 32))
+def _measured_memory() -> dict[str, float]:
     warm = torch.empty(_LARGE // _BYTES)
-    fresh = nanoseconds(lambda: torch.empty_like(warm).fill_(1)) - nanoseconds(lambda: warm.fill_(1))
-    return Costs(_fit(few.forward, many.forward), _fit(few.weights, many.weights), max(fresh, 0.0) / warm.numel())
+    taken = nanoseconds(lambda: torch.empty_like(warm).fill_(1)) - nanoseconds(lambda: warm.fill_(1))
+    return {"value": max(taken, 0.0) / warm.numel()}
 
 
-@dataclass(frozen=True)
-class _Times:
-    shape: Shape
-    events: int
-    silent: float
-    active: float
-    dense: float
+@lru_cache(256)
+def most_events(shape: Shape, learns: bool) -> int:
+    """Of this convolution, the number of events from which on torch's is cheaper."""
+    return costs(shape).most_events(shape, learns=learns)
 
 
-class _Measured:
-    """A convolution's passes, each event-driven with and without events, and dense."""
-
-    def __init__(self, channels: int) -> None:
-        shape = Shape(16, 1, channels, _BLOCK, (32, 32), (30, 30), (3, 3), (1, 1), (0, 0), (1, 1))
-        generator = torch.Generator().manual_seed(0)
-        noise = torch.rand(shape.samples, channels, *shape.size, generator=generator)
-        x = (noise < 0.1).float()
-        weight = torch.randn(_BLOCK, channels, *shape.kernel, generator=generator)
-        grad = torch.randn(shape.sizes, generator=generator)
-        silent, active = (find_events(rows.reshape(-1, 32), x.numel()) for rows in (torch.zeros_like(x), x))
-        assert silent is not None
-        assert active is not None
-        count = len(active.index)
-        self.forward = _Times(
-            shape,
-            count,
-            nanoseconds(lambda: convolve(silent, weight, None, shape)),
-            nanoseconds(lambda: convolve(active, weight, None, shape)),
-            nanoseconds(lambda: functional.conv2d(x, weight)),
-        )
-        self.weights = _Times(
-            shape,
-            count,
-            nanoseconds(lambda: weight_gradient(silent, grad, shape)),
-            nanoseconds(lambda: weight_gradient(active, grad, shape)),
-            nanoseconds(lambda: _dense_weight_gradient(x, weight, grad)),
-        )
+def costs(shape: Shape) -> Costs:
+    """Of convolutions like this one: with as many channels and about as large."""
+    return _costs_of(_like(shape))
 
 
-def _dense_weight_gradient(x: Tensor, weight: Tensor, grad: Tensor) -> None:
-    torch.ops.aten.convolution_backward(
-        grad, x, weight, None, (1, 1), (0, 0), (1, 1), False, (0, 0), 1, (False, True, False)
+@cache
+def _costs_of(shape: Shape) -> Costs:
+    found = kept(f"convolution-{'-'.join(map(str, shape.numbers))}", lambda: asdict(_measured(shape)))
+    return Costs(Pass(**found["forward"]), Pass(**found["weights"]))
+
+
+def _like(shape: Shape) -> Shape:
+    """The shape that is measured for this one: few samples, of a rounded size."""
+    size = tuple(n if n < _STEP else -(-n // _STEP) * _STEP for n in shape.size)
+    out = tuple(
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, p, d, k, s in zip(size, shape.padding, shape.dilation, shape.kernel, shape.stride, strict=True)
     )
+    if min(out) < 1:  # of one that is padded on one side
+        size, out = shape.size, shape.out
+    rounded = replace(shape, samples=1, size=(size[0], size[1]), out=(out[0], out[1]))
+    return replace(rounded, samples=min(_SAMPLES, max(1, _WORK // rounded.multiplications)))
 
 
-def _fit(few: _Times, many: _Times) -> Pass:
-    outputs = prod(many.shape.sizes)
-    dense = max(0.0, (many.dense - few.dense) / (many.shape.multiplications - few.shape.multiplications))
-    return Pass(
-        event=max(many.active - many.silent, 1.0) / (many.events * many.shape.reached),
-        output=many.silent / outputs,
-        dense=dense,
-        dense_output=max(0.0, few.dense - few.shape.multiplications * dense) / outputs,
+def _measured(shape: Shape) -> Costs:
+    channels, outputs = shape.groups * shape.channels, shape.groups * shape.outputs
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand(shape.samples, channels, *shape.size, generator=generator) < _DENSITY).float()
+    weight = torch.randn(outputs, shape.channels, *shape.kernel, generator=generator)
+    zeros = torch.zeros_like(x)
+    silent, active = _events(zeros), _events(x)
+    options = (None, shape.stride, shape.padding, shape.dilation, shape.groups)
+    grad = torch.randn(functional.conv2d(x, weight, *options).shape, generator=generator)
+    shape = replace(shape, out=(grad.shape[2], grad.shape[3]))
+
+    def dense_weight_gradient() -> tuple[Tensor, ...]:
+        return torch.ops.aten.convolution_backward(  # type: ignore[no-any-return]
+            grad, x, weight, None, shape.stride, shape.padding, shape.dilation, False, (0, 0), shape.groups,
+            (False, True, False),
+        )  # fmt: skip
+
+    count = max(1, active.index.numel())
+    forward = (
+        nanoseconds(lambda: convolve(_events(zeros), weight, None, shape)),
+        nanoseconds(lambda: convolve(_events(x), weight, None, shape)),
+        nanoseconds(lambda: functional.conv2d(x, weight, *options)),
     )
+    weights = (
+        nanoseconds(lambda: weight_gradient(silent, grad, shape)),
+        nanoseconds(lambda: weight_gradient(active, grad, shape)),
+        nanoseconds(dense_weight_gradient),
+    )
+    return Costs(_pass(*forward, count, grad.numel()), _pass(*weights, count, grad.numel()))
+
+
+def _events(x: Tensor) -> Events:
+    found = find_events(x.reshape(-1, x.shape[-1]), x.numel())
+    assert found is not None
+    return found
+
+
+def _pass(silent: float, active: float, dense: float, events: int, outputs: int) -> Pass:
+    return Pass(event=max(active - silent, 1.0) / events, output=silent / outputs, dense=dense / outputs)

@@ -46,11 +46,6 @@ class Shape:
         """Of the dense convolution."""
         return prod(self.sizes) * self.channels * prod(self.kernel)
 
-    @property
-    def reached(self) -> float:
-        """The outputs of a channel that an event reaches, about: a stride leaves some out."""
-        return prod(self.kernel) / prod(self.stride)
-
 
 def convolve(x: Events, weight: Tensor, bias: Tensor | None, shape: Shape) -> Tensor:
     """The convolution of an input of which x are the events; x has a row for each sample, channel and row of pixels."""

@@ -1,6 +1,7 @@
 """Event-driven convolutions: equal to dense ones up to rounding, whatever is active, on any number of threads."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import norse
 import norse.torch as snn
 from norse.backends.cpu import convolution
 from norse.backends.cpu.convolution import Convolution
-from norse.backends.cpu.convolution_costs import Costs, Pass
+from norse.backends.cpu.convolution_costs import Costs, Pass, costs
 from norse.backends.cpu.patches import Shape
 
 DTYPES = [torch.float32, torch.float64]
@@ -149,12 +150,21 @@ def test_auto_is_torchs_own_layer_where_most_is_active_and_event_driven_where_li
 
 
 def test_the_most_events_are_where_both_ways_cost_the_same() -> None:
-    """By hand: 10 outputs of 6 multiplications; an event reaches three places."""
+    """By hand: 10 outputs."""
     shape = Shape(1, 1, 2, 1, (1, 12), (1, 10), (1, 3), (1, 1), (0, 0), (1, 1))
-    forward, weights = Pass(event=1, output=2, dense=3, dense_output=4), Pass(5, 6, 7, 8)
-    costs = Costs(forward, weights, fresh=1e9)
-    assert costs.most_events(shape, learns=False) == (60 * 3 + 10 * 4 - 10 * 2) // 3
-    assert costs.most_events(shape, learns=True) == (60 * 10 + 10 * 12 - 10 * 8) // 18
+    made = Costs(forward=Pass(event=3, output=2, dense=9), weights=Pass(event=4, output=5, dense=12))
+    assert made.most_events(shape, learns=False) == 10 * (9 - 2) // 3
+    assert made.most_events(shape, learns=True) == 10 * (9 + 12 - 2 - 5) // (3 + 4)
+
+
+def test_what_is_measured_is_of_the_same_kind() -> None:
+    """Channels, kernel and stride are the layer's; batches of any size, and images of about its size, are alike."""
+    shape = Shape(64, 1, 2, 8, (34, 33), (17, 17), (3, 3), (2, 2), (1, 1), (1, 1))
+    alike = replace(shape, samples=3, size=(40, 41), out=(20, 21))
+    assert costs(shape) is costs(alike)
+    assert costs(replace(shape, outputs=16)) is not costs(shape)
+    for each in (costs(shape).forward, costs(shape).weights):
+        assert min(each.event, each.output, each.dense) > 0
 
 
 def test_what_it_is_not_for_is_torchs() -> None:

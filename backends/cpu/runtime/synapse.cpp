@@ -88,8 +88,11 @@ int64_t find(const T* x, int64_t rows, int64_t inputs, int64_t most, uint64_t* b
              int64_t threads, gomp_parallel gomp) {
   const int64_t words = (inputs + 63) / 64, tasks = smaller(rows, 64);
   std::atomic<bool> others{false};
+  std::atomic<int64_t> all{0};
   for_each_task(tasks, threads, gomp, [&](int64_t task) {
+    if (all > most) return;  // of rows that are full, a few tell enough
     bool other = false;
+    int64_t here = 0;
     for (int64_t row = rows * task / tasks; row < rows * (task + 1) / tasks; ++row) {
       int32_t count = 0;
       for (int64_t word = 0; word < words; ++word) {
@@ -99,13 +102,15 @@ int64_t find(const T* x, int64_t rows, int64_t inputs, int64_t most, uint64_t* b
         count += __builtin_popcountll(found);
       }
       begin[row + 1] = count;
+      here += count;
     }
+    all += here;
     if (other) others = true;
   });
+  if (all > most) return -1;
   int64_t sum = begin[0] = 0;
   for (int64_t row = 0; row < rows; ++row) {
     sum += begin[row + 1];
-    if (sum > most) return -1;
     begin[row + 1] = (int32_t)sum;
   }
   *analog = others;
