@@ -43,7 +43,7 @@ class Convolution:
 def _event_driven(layer: nn.Conv1d | nn.Conv2d, x: Tensor, sparse: Literal[True, "auto"]) -> Tensor | None:
     """None where torch's own is cheaper, or ours is not for it."""
     weight, bias = layer.weight, layer.bias
-    shape = _shape(layer, x) if takes(x, weight, bias) else None
+    shape = shape_of(layer, x) if takes(x, weight, bias) else None
     if shape is None or (sparse == "auto" and shape.multiplications < WORTH_A_LOOK):
         return None
     rows = x.detach().reshape(-1, x.shape[-1]).contiguous()
@@ -61,8 +61,8 @@ def _event_driven(layer: nn.Conv1d | nn.Conv2d, x: Tensor, sparse: Literal[True,
     return made.squeeze(-2) if flat else made
 
 
-def _shape(layer: nn.Conv1d | nn.Conv2d, x: Tensor) -> Shape | None:
-    """None of what torch refuses or pads in its own way."""
+def shape_of(layer: nn.Conv1d | nn.Conv2d, x: Tensor) -> Shape | None:
+    """All sizes of a convolution; None of what torch refuses or pads in its own way."""
     weight = layer.weight
     rank = weight.ndim - 2
     channels = weight.shape[1] * layer.groups
