@@ -49,9 +49,10 @@ def main() -> None:
             torchs, events = (milliseconds(way, layer, x, learns) for way in (nn.Conv2d.forward, Convolution(True)))
             few = int(x.sum()) <= most_events(shape, learns)
             losses.append((events if few else torchs) / min(events, torchs))
+            mark, what = "!" if losses[-1] > TOLERATED else " ", "and backward" if learns else "forward"
             print(
-                f"{'!' if losses[-1] > TOLERATED else ' '} {channels:3} -> {outputs:3}, {kernel} x {kernel}, "
-                f"{density:4.0%}, {'and backward' if learns else 'forward':12}: torch {torchs:6.2f}, events {events:6.2f}; "
+                f"{mark} {channels:3} -> {outputs:3}, {kernel} x {kernel}, {density:4.0%}, {what:12}: "
+                f"torch {torchs:6.2f}, events {events:6.2f}; "
                 f"chosen: {'events' if few else 'torch':6} {losses[-1]:.2f} of the better"
             )
     wrong = sum(loss > TOLERATED for loss in losses)

@@ -50,8 +50,8 @@ class Costs:
         saved = sum(each.dense - each.output for each in passes) * outputs
         inputs = shape.samples * shape.groups * shape.channels * prod(shape.size)
         for held in (2, 1)[: len(passes)]:  # torch's own copies of the output: it reads and writes in another order
-            values = inputs + held * outputs
-            saved += values * fresh() * (values * _BYTES > _LARGE)
+            large = sum(count * values for count, values in ((1, inputs), (held, outputs)) if values * _BYTES > _LARGE)
+            saved += large * fresh() if large else 0.0
         return int(saved / sum(each.event for each in passes))
 
 
