@@ -10,6 +10,7 @@ from torch.nn import functional
 import norse
 import norse.torch as snn
 from norse.backends.cpu import synapse
+from norse.backends.cpu.events import find_events
 from norse.backends.cpu.synapse import Linear, weight_gradient
 
 DTYPES = [torch.float32, torch.float64]
@@ -185,3 +186,13 @@ def test_recurrent_products_over_samples_together_are_eagers(batch: int, hidden:
     tolerance = 1e-5 if dtype == torch.float32 else 1e-12
     for ours, theirs in zip(results[1], results[0], strict=True):
         torch.testing.assert_close(ours, theirs, atol=tolerance * theirs.abs().max().clamp(min=1).item(), rtol=0)
+
+
+@pytest.mark.parametrize("density", [0.01, 0.5, 1.0])
+def test_events_are_given_up_exactly_where_they_are_too_many(density: float) -> None:
+    rows = (torch.rand(3000, 70, generator=torch.Generator().manual_seed(0)) < density).float()
+    count = int(rows.sum())
+    assert find_events(rows, count - 1) is None
+    found = find_events(rows, count)
+    assert found is not None
+    assert found.index.numel() == count
