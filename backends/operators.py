@@ -12,13 +12,25 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from norse.backends.at_spikes import (
+    Compaction,
+    Empty,
+    Executable,
+    Kept,
+    Sizes,
+    TorchCompaction,
+    run_backward,
+    run_forward,
+)
 from norse.compiler.region import Kernel, Kind, RegionProgram
 
-Sizes = tuple[int, int, int]
+
+def _empty(sizes: Sizes, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.empty(sizes, dtype=dtype, device=device)
 
 
-class Executable(Protocol):
-    """A kernel that a backend has built."""
+class Runner(Protocol):
+    """Another way to run a kernel than as it was built."""
 
     @property
     def kernel(self) -> Kernel: ...
@@ -35,23 +47,35 @@ class BuiltRegion:
         forward: Executable,
         backward: Executable | None,
         weight_gradient: Callable[[Tensor, Tensor], Tensor] = lambda gradient, activity: gradient.t() @ activity,
+        empty: Empty = _empty,
+        compaction: Compaction | None = None,
     ) -> None:
         self.program, self.executables = program, (forward, backward)
-        self._weight_gradient = weight_gradient
+        self._weight_gradient, self._empty = weight_gradient, empty
+        self._compaction = compaction or TorchCompaction()
         registers = program.forward.graph.registers
         names = program.inputs[len(program.inputs) - len(registers) :]
         # Register -> the region's input that it starts from.
         self.initial = {register.value: name for register, name in zip(registers, names, strict=True)}
 
-    def forward(self, inputs: Sequence[Tensor], sizes: Sizes, executable: Executable | None = None) -> list[Tensor]:
-        """The tick's outputs, the final state, then what backward reads. `executable`: another way to run the
-        kernel."""
-        executable = executable or self.executables[0]
-        tensors = self._named_inputs(executable.kernel, inputs)
+    def forward(self, inputs: Sequence[Tensor], sizes: Sizes, runner: Runner | None = None) -> list[Tensor]:
+        """The tick's outputs, the final state, then what backward reads."""
+        executable = runner or self.executables[0]
         count = len(self.program.outputs)
-        tensors.update((f"initial_{register}", tensors[name]) for register, name in self.initial.items())
-        outputs, final = executable.run(tensors, sizes)
+        outputs, final = executable.run(self._forward_tensors(executable.kernel, inputs), sizes)
         return [*outputs[:count], *final, *outputs[count : count + len(self.program.saved)]]
+
+    def forward_at_spikes(self, inputs: Sequence[Tensor], sizes: Sizes) -> tuple[list[Tensor], Kept]:
+        """The tick's outputs and the final state; and what backward reads, kept at spikes where that is enough."""
+        executable = self.executables[0]
+        tensors = self._forward_tensors(executable.kernel, inputs)
+        outputs, final, kept = run_forward(self.program, executable, tensors, sizes, self._empty, self._compaction)
+        return [*outputs, *final], kept
+
+    def _forward_tensors(self, kernel: Kernel, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        tensors = self._named_inputs(kernel, inputs)
+        tensors.update((f"initial_{register}", tensors[name]) for register, name in self.initial.items())
+        return tensors
 
     def backward(
         self,
@@ -59,8 +83,9 @@ class BuiltRegion:
         inputs: Sequence[Tensor],
         results: Sequence[Tensor],
         sizes: Sizes,
+        kept: Kept | None = None,
     ) -> list[Tensor | None]:
-        """One gradient an input, None where the program has none. `results`: all that `forward` gave."""
+        """One gradient an input, None where the program has none. `results`, `kept`: all that forward gave."""
         program, executable = self.program, self.executables[1]
         if executable is None:
             raise RuntimeError("this region was built without a backward")
@@ -69,7 +94,7 @@ class BuiltRegion:
         saved = results[len(outputs) + len(registers) :]
         tensors = self._named_inputs(executable.kernel, inputs)
         tensors.update(zip(outputs, results, strict=False))
-        tensors.update(zip(program.saved, saved, strict=True))
+        tensors.update(zip(program.saved, saved, strict=kept is None))
         for seed, grad, result in zip(program.seeds, grads, results, strict=False):
             tensors[seed] = result.new_zeros(sizes[2]).expand(sizes) if grad is None else grad
         finals = dict(zip((r.value for r in registers), grads[len(outputs) :], strict=False))
@@ -78,7 +103,10 @@ class BuiltRegion:
             dtype = executable.kernel.dtype(register.value)
             grad = finals.get(states.get(register.value, ""))
             tensors[register.initial] = _row_of(inputs).new_zeros((b, n), dtype=dtype) if grad is None else grad
-        ticks, last = executable.run(tensors, sizes)
+        if kept is None:
+            ticks, last = executable.run(tensors, sizes)
+        else:
+            ticks, last = run_backward(program, executable, tensors, kept, sizes, self._empty, self._compaction)
         over_time = dict(zip(executable.kernel.graph.outputs, ticks, strict=True))
         at_end = dict(zip((r.value for r in executable.kernel.graph.registers), last, strict=True))
         found = {name: over_time[source] for name, source in program.ticks.items()}
@@ -87,8 +115,14 @@ class BuiltRegion:
         for weight in program.weights:
             activity = tensors.get(weight.activity)
             activity = inputs[program.inputs.index(weight.activity)] if activity is None else activity
-            product = self._weight_gradient(over_time[weight.gradient].reshape(-1, n), activity.reshape(-1, n))
-            found[weight.weight] = found[weight.weight] + product if weight.weight in found else product
+            rows = over_time[weight.gradient].reshape(-1, n)
+            product = self._weight_gradient(rows, activity.reshape(-1, activity.shape[-1]))
+            if weight.factor is not None:
+                product = product * inputs[program.inputs.index(weight.factor)]
+            _add(found, weight.weight, product, weight.scale)
+        for row in program.rows:
+            matrix = inputs[program.inputs.index(row.matrix)]
+            _add(found, row.input, over_time[row.gradient] @ (matrix.t() if row.transposed else matrix), row.scale)
         return [
             found[name].sum_to_size(x.shape).to(x.dtype) if name in found else None
             for name, x in zip(program.inputs, inputs, strict=True)
@@ -100,6 +134,11 @@ class BuiltRegion:
             if kernel.kinds[name] == Kind.MATRIX and name not in tensors:
                 tensors[name] = tensors[name.removesuffix("_transposed")].detach().t()
         return tensors
+
+
+def _add(found: dict[str, Tensor], name: str, product: Tensor, scale: float) -> None:
+    product = product if scale == 1 else product * scale
+    found[name] = found[name] + product if name in found else product
 
 
 _REGIONS: dict[tuple[str, str], BuiltRegion] = {}  # by key and torch's device type
@@ -158,26 +197,32 @@ def is_traced(inputs: Sequence[Tensor]) -> bool:
 class _RegionFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, region: BuiltRegion, sizes: Sizes, *inputs: Tensor) -> tuple[Tensor, ...]:
-        results = region.forward(inputs, sizes)
-        ctx.region, ctx.sizes = region, sizes
-        save(ctx, region.program, inputs, results)
+        ctx.region, ctx.sizes, ctx.counts = region, sizes, None
+        if region.program.masks:
+            results, kept = region.forward_at_spikes(inputs, sizes)
+            ctx.counts = kept.counts
+            save(ctx, region.program, inputs, results, *kept.tensors)
+        else:
+            results = region.forward(inputs, sizes)
+            save(ctx, region.program, inputs, results)
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Any, ...]:
         refuse_a_graph()
-        inputs, results, _ = saved(ctx)
-        return (None, None, *ctx.region.backward(grads, inputs, results, ctx.sizes))
+        inputs, results, more = saved(ctx)
+        kept = None if ctx.counts is None else Kept.of(more, ctx.counts)
+        return (None, None, *ctx.region.backward(grads, inputs, results, ctx.sizes, kept))
 
 
 def save(
     ctx: Any, program: RegionProgram, inputs: Sequence[Tensor], results: Sequence[Tensor], *more: Tensor | None
 ) -> None:
     """Keeps what backward reads, and more; of all else, what it is like. So users may write into what no gradient
-    needs. Marks the results that no gradient leads to."""
+    needs. Marks the results that no gradient leads to. What is kept at spikes is not among the results."""
     _keep(ctx, program, inputs, results, *more)
     ctx.set_materialize_grads(False)
-    count = len(results) - len(program.saved)
+    count = len(program.outputs) + len(program.forward.graph.registers)
     constant = {*program.constant, *range(count, len(results))}
     ctx.mark_non_differentiable(*(r for k, r in enumerate(results) if k in constant or not r.is_floating_point()))
 
@@ -188,6 +233,7 @@ def _keep(
     names = (*program.inputs, *program.outputs, *(None for _ in program.forward.graph.registers), *program.saved)
     read = [name in program.read_by_backward for name in names]
     tensors = (*inputs, *results)
+    read = read[: len(tensors)]
     ctx.save_for_backward(*(tensor for tensor, kept in zip(tensors, read, strict=True) if kept), *more)
     ctx.inputs, ctx.more = len(inputs), len(more)
     ctx.like = [
@@ -269,8 +315,8 @@ def _region_backward_fake(
 
 
 def _differentiable(program: RegionProgram, name: str) -> bool:
-    weights = {weight.weight for weight in program.weights}
-    return name in program.ticks or name in program.sums or name in program.states or name in weights
+    products = {*(weight.weight for weight in program.weights), *(row.input for row in program.rows)}
+    return name in program.ticks or name in program.sums or name in program.states or name in products
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:

@@ -4,23 +4,17 @@ The result runs over time in reverse. Its registers are the adjoints of the forw
 what the register held) and the sums of the gradients of what does not vary with time, so one printer serves both.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from norse.compiler.build import Builder, Expression
+from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Node, Ref, Register, Type
 from norse.compiler.ops import OPS, comparison
+from norse.compiler.passes.custom_operands import operands_of
 from norse.compiler.passes.eliminate_dead_code import eliminate_dead_code
-
-
-@dataclass(frozen=True)
-class WeightGradient:
-    """dL/dW = sum over ticks and samples of `gradient` ⊗ `activity`: one matrix product after the loop."""
-
-    weight: str
-    gradient: str
-    activity: str
+from norse.compiler.products import InputGradient, Product, WeightGradient, combined, is_products, outer
 
 
 @dataclass(frozen=True)
@@ -37,6 +31,7 @@ class Adjoint:
     sums: dict[str, str]
     states: dict[str, str]
     weights: tuple[WeightGradient, ...]
+    rows: tuple[InputGradient, ...] = ()
 
 
 def differentiate(tick: Graph, wanted: Collection[str], cutoff: float = 0.0) -> Adjoint:
@@ -59,24 +54,10 @@ def differentiate(tick: Graph, wanted: Collection[str], cutoff: float = 0.0) -> 
         adjoints[register.value] = builder.names.fresh(f"adjoint_{register.value}")
         _add(gradients, register.next, builder.expression(Ref(adjoints[register.value])))
 
-    active = _active(tick, wanted)
-    weights: list[WeightGradient] = []
-    for node in reversed(tick.nodes):
-        grads = [gradients.get(name) for name in node.outputs]
-        if not active.intersection(node.outputs) or all(g is None for g in grads):
-            continue
-        found = _operand_gradients(values, builder, node, grads)
-        if cutoff and is_spike_function(node, tick):
-            above = grads[0]
-            assert above is not None
-            found = [None if gradient is None else _cut(gradient, above, cutoff) for gradient in found]
-        for operand, gradient in zip(node.inputs, found, strict=False):
-            if gradient is None or not isinstance(operand, Ref) or operand.name not in active:
-                continue
-            if isinstance(gradient, _Outer):
-                weights.append(WeightGradient(operand.name, gradient.gradient, gradient.activity))
-            else:
-                _add(gradients, operand.name, gradient)
+    fixed = {name for name in tick.inputs if not tick.types[name].over_time}
+    products = _accumulate(tick, builder, values, gradients, _active(tick, wanted), fixed.__contains__, cutoff)
+    weights = tuple(found for name, p in products if isinstance(found := p.of(name), WeightGradient))
+    rows = tuple(found for name, p in products if isinstance(found := p.of(name), InputGradient))
 
     ticks, sums, registers = {}, {}, []
     for name in tick.inputs:
@@ -95,7 +76,7 @@ def differentiate(tick: Graph, wanted: Collection[str], cutoff: float = 0.0) -> 
             gradient = builder.emit("full_like", Ref(adjoint), 0)
         registers.append(Register(adjoint, f"final_{value}", gradient.ref.name))
 
-    needed = [*ticks.values(), *(w.gradient for w in weights)]
+    needed = [*ticks.values(), *(product.gradient for _, product in products)]
     inputs = (*tick.inputs, *(r.value for r in tick.registers), *seeds.values())
     graph = Graph(inputs, tuple(builder.nodes), tuple(dict.fromkeys(needed)), tuple(registers))
     activities = (weight.activity for weight in weights)
@@ -103,7 +84,7 @@ def differentiate(tick: Graph, wanted: Collection[str], cutoff: float = 0.0) -> 
     keep += (a for v, a in adjoints.items() if _initial(tick, v) in wanted)
     pruned = eliminate_dead_code(replace(graph, outputs=tuple(dict.fromkeys(keep))))
     graph = replace(pruned, outputs=graph.outputs)
-    return Adjoint(graph, ticks, sums, {_initial(tick, v): a for v, a in adjoints.items()}, tuple(weights))
+    return Adjoint(graph, ticks, sums, {_initial(tick, v): a for v, a in adjoints.items()}, weights, rows)
 
 
 def gradient_types(tick: Graph, adjoint: Adjoint) -> dict[str, Type]:
@@ -119,35 +100,101 @@ def gradient_types(tick: Graph, adjoint: Adjoint) -> dict[str, Type]:
     return types
 
 
-@dataclass(frozen=True)
-class _Outer:
-    gradient: str
-    activity: str
+def pull_back(
+    graph: Graph, starts: Collection[str], seed: str, taken: Collection[str]
+) -> tuple[list[Node], list[str | None]]:
+    """The nodes that compute, of the gradient `seed` of a graph's only output, those of `starts`; and their names."""
+    builder = Builder(taken)
+    values = {name: builder.expression(Ref(name)) for name in graph.names}
+    gradients = {graph.outputs[0]: builder.expression(Ref(seed))}
+    active = set(starts)
+    for node in graph.nodes:
+        if node.op != "detach" and active.intersection(node.uses):
+            active.update(node.outputs)
+    if _accumulate(graph, builder, values, gradients, active, lambda _: False):
+        raise Unsupported("it calls torch.func.vjp with a function that mixes neurons")
+    return builder.nodes, [gradients[name].ref.name if name in gradients else None for name in starts]
 
 
-def _operand_gradients(values: Mapping[str, Any], builder: Builder, node: Node, grads: list[Any]) -> list[Any]:
+def _accumulate(
+    graph: Graph,
+    builder: Builder,
+    values: Mapping[str, Any],
+    gradients: dict[str, Any],
+    active: Collection[str],
+    is_fixed: Callable[[str], bool],
+    cutoff: float = 0.0,
+) -> list[tuple[str, Product]]:
+    """Adds to `gradients` those of all that the graph's nodes read; gives what is a product after the loop, by value.
+
+    `values` are the graph's own in the builder; a gradient is made for `active` ones alone.
+    """
+    products: list[tuple[str, Product]] = []
+    for node in reversed(graph.nodes):
+        grads = [gradients.get(name) for name in node.outputs]
+        if not set(active).intersection(node.outputs) or all(g is None for g in grads):
+            continue
+        found = _operand_gradients(values, builder, node, grads, is_fixed)
+        if cutoff and is_spike_function(node, graph):
+            above = grads[0]
+            assert above is not None
+            found = [g if g is None or is_products(g) else _cut(g, above, cutoff) for g in found]
+        for operand, gradient in zip(node.inputs, found, strict=False):
+            if gradient is None or not isinstance(operand, Ref) or operand.name not in active:
+                continue
+            if not is_products(gradient):
+                _add(gradients, operand.name, gradient)
+            elif operand.name in graph.inputs:
+                products += ((operand.name, product) for product in gradient)
+            else:
+                raise Unsupported(f"%{operand.name}, whose gradient is summed over samples, is computed in the loop")
+    return products
+
+
+def _operand_gradients(
+    values: Mapping[str, Any], builder: Builder, node: Node, grads: list[Any], is_fixed: Callable[[str], bool]
+) -> list[Any]:
     operands: list[Any] = [values[operand.name] if isinstance(operand, Ref) else operand for operand in node.inputs]
     outputs = [values[name] for name in node.outputs]
     if node.op == "custom":
-        return _custom_gradients(builder, node, grads, operands, outputs)
+        return _custom_gradients(builder, node, grads, operands, outputs, is_fixed)
+    if node.op not in OPS:
+        raise Unsupported(f"{node.attrs.get('target', node.op)} is not in the op table")
     row = OPS[node.op]
     if row.synapse:
         g, x, weight = grads[0], operands[0], operands[1]
         back = builder.emit("linear", g, builder.emit("transpose", weight))
-        return [back, _Outer(g.ref.name, x.ref.name), g]
+        return [back, outer(g, x), g]
     if row.derivative is None:
         return [None] * len(operands)
     return list(row.derivative(grads[0], outputs[0], *operands))
 
 
 def _custom_gradients(
-    builder: Builder, node: Node, grads: list[Any], operands: list[Any], outputs: list[Any]
+    builder: Builder,
+    node: Node,
+    grads: list[Any],
+    operands: list[Any],
+    outputs: list[Any],
+    is_fixed: Callable[[str], bool] = lambda _: False,
 ) -> list[Any]:
     """The function's own backward, inlined. A gradient that nobody gives is zero."""
     backward: Graph = node.attrs["_backward"]
-    given = [out.full_like(0) if g is None else g for g, out in zip(grads, outputs, strict=True)]
+    constant = node.attrs.get("_constant", ())
+    given = [
+        out.full_like(0) if g is None or place in constant else g
+        for place, (g, out) in enumerate(zip(grads, outputs, strict=True))
+    ]
     values = dict(zip(backward.inputs, [*operands, *given], strict=True))
-    emit_graph(builder, backward, values)
+    after = operands_of(node).after
+    for inner in backward.nodes:
+        read = [values[operand.name] if isinstance(operand, Ref) else operand for operand in inner.inputs]
+        if after.intersection(inner.outputs):
+            values[inner.output] = _product_after(backward, inner, values)
+        elif inner.op == "outer" or any(map(is_products, read)):
+            values[inner.output] = combined(inner, read, is_fixed)
+        else:
+            emit_graph(builder, replace(backward, nodes=(inner,)), values)
     found = iter(backward.outputs)
     return [values[next(found)] if has else None for has in node.attrs["_gradients"]]
 
@@ -161,7 +208,7 @@ def reaches(builder: Builder, node: Node, operands: list[Any], output: Any, cuto
     """Whether a gradient passes a spike function here: whether its derivative is not zero."""
     one = output.full_like(1)
     found = [g for g in _custom_gradients(builder, node, [one], operands, [output]) if g is not None]
-    if len(found) != 1:
+    if len(found) != 1 or is_products(found[0]):
         return None
     return _is_small(found[0], one, cutoff).logical_not() if cutoff else found[0].ne(0)
 
@@ -181,6 +228,14 @@ def _is_small(gradient: Expression, above: Expression, cutoff: float) -> Express
     return gradient.abs() < above.abs() * cutoff  # type: ignore[no-any-return]
 
 
+def _product_after(backward: Graph, node: Node, values: Mapping[str, Any]) -> tuple[Product, ...]:
+    """`linear(%g, transpose(%W))` is g @ W, `linear(%g, %W)` g @ Wᵀ."""
+    turned = {inner.output: inner.uses[0] for inner in backward.nodes if inner.op == "transpose"}
+    gradient, weight = node.uses
+    matrix = values[turned.get(weight, weight)]
+    return (Product(values[gradient].ref.name, matrix.ref.name, of_weight=False, transposed=weight not in turned),)
+
+
 def emit_graph(builder: Builder, graph: Graph, values: dict[str, Any], wishes: Mapping[str, str] | None = None) -> None:
     """Writes the nodes of a graph into the builder; `values` has its inputs and gets all its values.
 
@@ -195,6 +250,8 @@ def emit_graph(builder: Builder, graph: Graph, values: dict[str, Any], wishes: M
             outer = [wishes.get(name, name) for name in node.outputs]
             emit_graph(builder, forward, inner, dict(zip(forward.outputs, outer, strict=True)))
             values.update(zip(node.outputs, (inner[name] for name in forward.outputs), strict=True))
+        elif node.op == "expand_as":  # in a loop all values are as wide as the widest
+            values[node.output] = operands[0]
         elif node.op == "linear" and len(operands) == 3:  # inside a loop, the bias is added as any row is
             product = builder.emit("linear", *operands[:2], wish="product")
             values[node.output] = builder.emit("add", product, operands[2], wish=wishes.get(node.output, node.output))

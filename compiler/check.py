@@ -5,6 +5,7 @@ What a trace can't see (global state, a wrong rule of ours) shows here, before i
 
 import random
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from norse.compiler.draws import Draw, draw_ahead
 from norse.compiler.errors import Unsupported
 from norse.compiler.interpret import run_nodes
 from norse.compiler.ir import TIME, Graph, Type
+from norse.compiler.passes.custom_operands import matrices, passive_inputs
 from norse.compiler.passes.hoist_prologue import split_prologue
 from norse.compiler.passes.infer_types import infer_types
 from norse.compiler.trace.step import Step
@@ -63,8 +65,9 @@ def _check_draw(
     count = len(pytree.tree_leaves(arguments[:2]))  # input and state; the rest are parameters
     leaves[count:] = [_some_parameter(leaf, place) for place, leaf in enumerate(leaves[count:])]
     parameters = [leaf for leaf in leaves[count:] if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    asked = step.asked_by_place(arguments)
     concrete = [
-        _concrete(leaf, place < count, place, scale, parameters) if isinstance(leaf, Tensor) else leaf
+        _concrete(leaf, place < count, place, scale, parameters, place in asked) if isinstance(leaf, Tensor) else leaf
         for place, leaf in enumerate(leaves)
     ]
     tensors = [leaf for leaf in concrete if isinstance(leaf, Tensor)]
@@ -102,11 +105,19 @@ class _Split:
     inputs: dict[str, Tensor]
     hoisted: dict[str, Tensor]  # those of the inputs that were computed
 
-    @property
-    def weights(self) -> set[str]:
-        return {node.uses[1] for node in self.graph.nodes if node.op == "linear"}
+    fixed: frozenset[str]  # those of the inputs that do not vary with time
 
-    @property
+    @cached_property
+    def weights(self) -> frozenset[str]:
+        """The inputs that no tick reads as rows: matrices, and what products read after the loop."""
+        return matrices(self.graph.nodes) | passive_inputs(self.graph)
+
+    @cached_property
+    def constant(self) -> frozenset[str]:
+        """The inputs that are typed as what does not vary with time, so that their gradients may be summed."""
+        return self.weights & self.fixed
+
+    @cached_property
     def rows(self) -> set[str]:
         """The inputs that a loop reads tick by tick: what the hoisted ones were computed from is not among them."""
         read = {use for node in self.graph.nodes for use in node.uses}.union(self.graph.outputs)
@@ -120,7 +131,8 @@ def _split(step: Step, given: dict[str, Tensor]) -> _Split:
     run_nodes(prologue, values)
     hoisted = {name: values[name] for node in prologue for name in node.outputs}
     inputs = {**given, **hoisted}
-    return _Split(Graph(tuple(inputs), tuple(rest), step.graph.outputs), inputs, hoisted)
+    fixed_now = frozenset((*fixed, *hoisted))
+    return _Split(Graph(tuple(inputs), tuple(rest), step.graph.outputs), inputs, hoisted, fixed_now)
 
 
 def _check_gradients(
@@ -191,7 +203,9 @@ def _differentiated(
     split: _Split, values: dict[str, Any], outputs: tuple[str, ...], wanted: frozenset[str]
 ) -> _Differentiated:
     """With types as if all were over time but the weights of synapses."""
-    types = {name: Type(x.dtype, (*(() if name in split.weights else (TIME,)), *x.shape)) for name, x in values.items()}
+    types = {
+        name: Type(x.dtype, (*(() if name in split.constant else (TIME,)), *x.shape)) for name, x in values.items()
+    }
     graph = infer_types(Graph(split.graph.inputs, split.graph.nodes, outputs, (), types))
     drawn = draw_ahead(graph, graph.types)
     types.update({name: draw.type for name, draw in drawn.ahead.items()})
@@ -221,7 +235,13 @@ def _gradient(adjoint: Adjoint, name: str, like: Tensor, values: dict[str, Any])
         total = total + values[adjoint.ticks[name]].sum_to_size(like.shape)
     for weight in adjoint.weights:
         if weight.weight == name:
-            total = total + values[weight.gradient].flatten(0, -2).t() @ values[weight.activity].flatten(0, -2)
+            product = values[weight.gradient].flatten(0, -2).t() @ values[weight.activity].flatten(0, -2)
+            factor = 1 if weight.factor is None else values[weight.factor]
+            total = total + weight.scale * (product * factor)
+    for row in adjoint.rows:
+        if row.input == name:
+            matrix = values[row.matrix].t() if row.transposed else values[row.matrix]
+            total = total + row.scale * (values[row.gradient] @ matrix).sum_to_size(like.shape)
     return total.to(like.dtype)  # of a parameter that was promoted
 
 
@@ -234,10 +254,13 @@ def _rounding(adjoint: Adjoint, name: str, like: Tensor, values: dict[str, Any])
     return torch.where(bound.isfinite(), bound, 0)
 
 
-def _concrete(leaf: Tensor, free: bool, salt: int, scale: float | None, parameters: list[Tensor]) -> Tensor:
-    """Random numbers for the input and the state; parameters as they are."""
+def _concrete(
+    leaf: Tensor, free: bool, salt: int, scale: float | None, parameters: list[Tensor], asked: bool
+) -> Tensor:
+    """Random numbers for the input and the state; parameters as they are. `asked`: the step may ask if it is learnt."""
     if not free:
-        return leaf.detach().clone().requires_grad_(leaf.is_floating_point())
+        learnt = leaf.requires_grad if asked else leaf.is_floating_point()
+        return leaf.detach().clone().requires_grad_(learnt)
     shape = leaf.shape
     if leaf.ndim > 1 and leaf.numel() > _ENOUGH and not any(_has_batch(x, leaf) for x in parameters):
         shape = torch.Size((min(2, leaf.shape[0]), *leaf.shape[1:]))
@@ -258,7 +281,7 @@ def _some_parameter(leaf: Any, salt: int) -> Any:
     if not isinstance(leaf, FakeTensor):
         return leaf
     like = leaf.detach().to("meta")
-    return (1 + 0.1 * _normal(like, salt)).to(leaf.dtype)
+    return (1 + 0.1 * _normal(like, salt)).to(leaf.dtype).requires_grad_(leaf.requires_grad)
 
 
 def _has_batch(parameter: Tensor, leaf: Tensor) -> bool:

@@ -60,12 +60,16 @@ def program_of(loop: LoopStep, backward: bool) -> RegionProgram | None:
 
 def loop_operations(graph: Graph, over: Extent, matrices: Mapping[str, tuple[int, ...]]) -> int:
     """Arithmetic and comparisons of a loop, one each, exp and its kin too; matrices in full, as if none was silent."""
+    turned = {n.output: n.uses[0] for n in graph.nodes if n.op == "transpose"}
+    matrices = {**matrices, **{n: matrices[of][::-1] for n, of in turned.items() if of in matrices}}
     return sum(_operations(node, graph, over, matrices) for node in graph.nodes)
 
 
 def _operations(node: Node, graph: Graph, over: Extent, matrices: Mapping[str, tuple[int, ...]]) -> int:
     if node.op == "custom":
-        return loop_operations(node.attrs["_forward"], over, matrices)
+        forward: Graph = node.attrs["_forward"]
+        inner = {name: matrices[use] for name, use in zip(forward.inputs, node.uses, strict=True) if use in matrices}
+        return loop_operations(forward, over, inner)
     if node.op in ("vecmat", "linear"):
         rows, columns = matrices[node.uses[1].removesuffix("_transposed")]
         return 2 * rows * columns * over.all // max(rows, 1)

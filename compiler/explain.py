@@ -88,7 +88,8 @@ class _Explained:
             return f"torch, tick by tick: {'; '.join(reasons)}"
         if any(region.startswith(STEPPED) for region in regions):
             return f"{text}: {'exact=True' if self.exact else _FEEDBACK}"
-        fused = [n for n in self.ticks.nodes if path_of(n.module) == node.attrs["_path"] and n.region.startswith(LOOP)]
+        own = [n for n in self.ticks.nodes if path_of(n.module) == node.attrs["_path"] and n.region.startswith(LOOP)]
+        fused = [inner for n in own for inner in _operations(n)]
         synapses = sum(n.op in OPS and OPS[n.op].synapse for n in fused)
         text += f": {len(fused) - synapses} operations fused"
         return text + (", with its recurrent synapse" if synapses else "")
@@ -216,6 +217,11 @@ def _is_call(node: Node) -> bool:
 
 def _path(node: Node) -> str:
     return str(node.attrs["_path"]) or "(model)"
+
+
+def _operations(node: Node) -> list[Node]:
+    """A node, or what a custom function's forward computes."""
+    return [inner for n in node.attrs["_forward"].nodes for inner in _operations(n)] if node.op == "custom" else [node]
 
 
 def _region_note(node: Node, ticks: Graph) -> str:

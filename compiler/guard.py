@@ -115,4 +115,4 @@ def _of_torch(module: nn.Module, sizes: bool) -> list[Any]:
 def _tensor(tensor: Tensor, sizes: bool) -> Any:
     if sizes:
         return tensor.dtype, tensor.device, tensor.shape, tensor.requires_grad
-    return tensor.dtype, tensor.device, tensor.ndim
+    return tensor.dtype, tensor.device, tensor.ndim, tensor.requires_grad

@@ -6,6 +6,8 @@ The prologue, the torch path and every check of the compiler run through here.
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
+from torch.utils import _pytree as pytree
+
 from norse.compiler.ir import Node, Operand, Ref
 from norse.compiler.ops import OPS
 
@@ -49,8 +51,11 @@ def run_call(node: Node, operands: list[Any]) -> Any:
 
 
 def spliced(node: Node, operands: list[Any]) -> list[Any]:
-    """All arguments of a custom function: its constants with the operands in their places."""
-    arguments = list(node.attrs["_arguments"])
-    for place, operand in zip(node.attrs["_places"], operands, strict=True):
-        arguments[place] = operand
-    return arguments
+    """All arguments of a custom function: its constants with the operands in their places.
+
+    Operands behind these are what was computed ahead of it, which the function itself computes again.
+    """
+    leaves = list(node.attrs["_arguments"])
+    for place, operand in zip(node.attrs["_places"], operands, strict=False):
+        leaves[place] = operand
+    return list(pytree.tree_unflatten(leaves, node.attrs["_structure"]))

@@ -199,7 +199,8 @@ class _Measured:
         if program.backward is None:
             return forward, 0
         back = loop_operations(program.backward.graph, over, matrices)
-        return forward, back + sum(2 * over.all * matrices[weight.weight][1] for weight in program.weights)
+        products = (*(weight.weight for weight in program.weights), *(row.matrix for row in program.rows))
+        return forward, back + sum(2 * over.all * matrices[name][1] for name in products)
 
     def _inner_flops(self, step: SteppedStep) -> int:
         """What the native parts of a tick compute, seen at one tick with its neighbours' values."""

@@ -3,6 +3,7 @@
 import functools
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -107,6 +108,24 @@ def _run_as_it_is(module: "CompiledModule", *args: Any, **kwargs: Any) -> Any:
     return module.run(*args, **kwargs)
 
 
+@contextmanager
+def _without_hooks() -> Iterator[None]:
+    """What tracing computes to check itself is none of the business of hooks such as torch.utils.checkpoint's.
+
+    They are taken away: torch.func, which a step may call, refuses to run under any, also under some that do nothing.
+    """
+    hooks = torch._C._autograd
+    taken = []
+    while (top := hooks._top_saved_tensors_default_hooks(False)) is not None:
+        taken.append(top)
+        hooks._pop_saved_tensors_default_hooks()
+    try:
+        yield
+    finally:
+        for pack, unpack in reversed(taken):
+            hooks._push_saved_tensors_default_hooks(pack, unpack)
+
+
 def _untraced(leaf: Any) -> Any:
     """An argument that torch simulates (torch.export does) as a tensor like it: tracing asks for no values."""
     if not isinstance(leaf, FakeTensor):
@@ -186,8 +205,7 @@ class CompiledModule(nn.Module):
             if known == key and variant.fits(args, kwargs) and variant.guard.holds():
                 self.__dict__["_last"] = variant
                 return variant.run(self.model, args, kwargs)
-        # What tracing computes to check itself is none of the business of hooks such as torch.utils.checkpoint's.
-        with torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x), _disable_current_modes():
+        with _without_hooks(), _disable_current_modes():
             self.__dict__["_last"] = variant = self._compiled(*pytree.tree_map(_untraced, (args, kwargs)))
         result = variant.run(self.model, args, kwargs)
         self._remember(key, facts, variant)  # only now: calls that raise must not push out those that don't

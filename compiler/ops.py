@@ -200,6 +200,23 @@ def without_dimension(x: Type, dim: int) -> Type:
     return Type(_floating(x.dtype), (*((TIME,) if x.over_time else ()), *axes[:place], *axes[place + 1 :]))
 
 
+def expanded_type(x: Any, like: Any) -> Type:
+    if not isinstance(x, Type) or not isinstance(like, Type):
+        raise Unsupported("expand_as of a number")
+    return Type(x.dtype, broadcast(x, like))
+
+
+def outer_type(rows: Type, activity: Type) -> Type:
+    """Summed over samples, [hidden, input]."""
+    return Type(promoted(rows, activity), (rows.axes[-1], activity.axes[-1]))
+
+
+def diagonal_type(matrix: Type) -> Type:
+    if len(matrix.axes) != 2 or matrix.axes[0] != matrix.axes[1]:
+        raise Unsupported(f"the diagonal of {matrix}")
+    return Type(matrix.dtype, matrix.axes[1:])
+
+
 def linear_type(x: Type, weight: Type, bias: Any = None) -> Type:
     if not x.axes or len(weight.axes) != 2 or x.axes[-1] != weight.axes[1]:
         raise Unsupported(f"linear of {x} with a weight {weight}")
@@ -224,6 +241,10 @@ def _floating(dtype: torch.dtype) -> torch.dtype:
 
 def _in_kernels_alone(*operands: Any) -> torch.Tensor:
     raise NotImplementedError("torch has no such random numbers")
+
+
+def _outer(rows: torch.Tensor, activity: torch.Tensor) -> torch.Tensor:
+    return torch.einsum("...h,...i->hi", rows, activity)
 
 
 def _clamp(x: torch.Tensor, low: Any, high: Any) -> torch.Tensor:
@@ -417,6 +438,7 @@ _ROWS = (
     Op("bitwise_not", operator.invert, decision, None, "!{0}",
        (operator.invert, torch.bitwise_not, "bitwise_not")),
     Op("logical_not", torch.logical_not, comparison, None, "!{0}", (torch.logical_not, "logical_not")),
+    Op("isfinite", torch.isfinite, comparison, None, "norse_isfinite({0})", (torch.isfinite, "isfinite")),
     Op("where", torch.where, selection, lambda g, out, c, a, b: (None, c.where(g, 0), c.where(0, g)),
        "{0} ? {1} : {2}", (torch.where,), spikes=lambda condition, a, b: is_spike(a) and is_spike(b)),
     # random numbers of torch, which kernels draw otherwise or read: see draws.py
@@ -439,6 +461,8 @@ _ROWS = (
        spikes=if_first),
     Op("paced", lambda x, clock: x, as_often, lambda g, out, x, clock: (g, None), None,  # at every tick of the clock
        spikes=if_first),
+    Op("expand_as", torch.Tensor.expand_as, expanded_type, lambda g, out, x, like: (g, None), "{0}", ("expand_as",),
+       spikes=if_first),  # in a loop all values are as wide as the widest
     Op("full_like", torch.full_like, filled, lambda g, out, x, value: (None, None), "{1}", (torch.full_like,),
        spikes=if_second),
     # synapses: they mix neurons, one sample and one tick at a time
@@ -449,6 +473,10 @@ _ROWS = (
        spikes=if_first),
     Op("sum", torch.sum, without_dimension, lambda g, out, x, dim: (g.unsqueeze(dim), None), None, reshapes=True),
     Op("transpose", torch.t, matrix_transpose, None, None, spikes=if_first),
+    Op("diagonal", torch.diagonal, diagonal_type, None, None, (torch.diagonal, torch.diag, "diagonal", "diag"),
+       reshapes=True, spikes=if_first),
+    # the gradient of a weight, which a custom's backward sums over samples, and a loop over ticks as well
+    Op("outer", _outer, outer_type, None, None, reshapes=True),
 )  # fmt: skip
 
 OPS: Mapping[str, Op] = {row.name: row for row in _ROWS}

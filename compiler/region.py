@@ -8,7 +8,7 @@ what the backward reads (`saved`, `[T, B, N]`).
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from norse.compiler.adjoint import (
-    WeightGradient,
     differentiate,
     expand_custom_into,
     gradient_types,
@@ -24,12 +23,14 @@ from norse.compiler.adjoint import (
     may_vanish,
     reaches,
 )
+from norse.compiler.at_spikes import choose_kept
 from norse.compiler.build import Builder
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import Graph, Node, Operand, Ref, Register, Type
 from norse.compiler.ops import OPS
 from norse.compiler.passes.infer_types import infer_types
-from norse.compiler.saved import backward_graph, choose_saved
+from norse.compiler.products import InputGradient, WeightGradient, factors
+from norse.compiler.saved import backward_graph
 
 _DTYPES = (torch.float32, torch.float64, torch.bool)
 
@@ -41,6 +42,7 @@ class Kind(StrEnum):
     ROW = "row"  # [B, N]: a row for each sample, the same at every tick
     SCALAR = "scalar"  # one number
     MATRIX = "matrix"  # [N, N], row-major
+    PASSIVE = "passive"  # read by no kernel, but by products after the loop
     KEY = "key"  # 64 bits, of which a number for each tick, sample and neuron is made
 
 
@@ -83,6 +85,8 @@ class RegionProgram:
     fast_math: bool = False
     constant: tuple[int, ...] = ()  # of outputs and final states, those that nothing wanted leads to
     reach: str = ""  # where gradients pass the spikes of an output: a further value of forward, behind what is saved
+    rows: tuple[InputGradient, ...] = ()
+    masks: Mapping[str, str] = field(default_factory=dict)  # of saved values, where each is read, if not everywhere
 
     @cached_property
     def key(self) -> str:
@@ -100,6 +104,7 @@ class RegionProgram:
         if self.backward is None:
             return frozenset()
         names = {*self.backward.graph.inputs, *(weight.activity for weight in self.weights)}
+        names |= factors((*self.weights, *self.rows))
         matrices = (name for name in names if self.backward.kinds.get(name) == Kind.MATRIX)
         return frozenset(names.union(name.removesuffix("_transposed") for name in matrices))
 
@@ -127,15 +132,15 @@ def lower_region(
         return RegionProgram(inputs, forward, (), (), None, {}, {}, {}, {}, (), fast_math)
     adjoint = differentiate(tick, wanted, cutoff)
     forced = {weight.activity for weight in adjoint.weights}
-    kept = choose_saved(expanded, adjoint.graph, forced)
-    saved = tuple(name for name in kept if name not in expanded.outputs)
-    backward = backward_graph(expanded, adjoint.graph, kept)
-    types = {**expanded.types, **gradient_types(tick, adjoint)}
+    kept = choose_kept(expanded, adjoint.graph, forced)
+    saved = tuple(name for name in kept.saved if name not in expanded.outputs)
+    forward_graph = infer_types(replace(kept.forward, outputs=(*expanded.outputs, *saved)))
+    types = {**forward_graph.types, **gradient_types(tick, adjoint)}
+    backward = backward_graph(expanded, adjoint.graph, kept.saved, types)
     for register in backward.registers:
         types[register.initial] = types[register.value]
     backward = infer_types(backward.with_types(types))
     alive = {register.value for register in backward.registers}
-    forward_graph = replace(expanded, outputs=(*expanded.outputs, *saved))
     forward_graph, reach = _with_reach(forward_graph, tick, renamed, emitted, cutoff)
     seeds = tuple(f"grad_{name}" for name in tick.outputs)
     given = dict.fromkeys((*seeds, *saved, *expanded.outputs), Kind.TICK)
@@ -153,6 +158,8 @@ def lower_region(
         fast_math,
         _constant(tick, {*wanted, *requiring}),
         reach,
+        adjoint.rows,
+        kept.masks,
     )
 
 
@@ -182,7 +189,12 @@ def _constant(tick: Graph, requiring: Collection[str]) -> tuple[int, ...]:
         led_to.update(r.value for r in tick.registers if led_to.intersection((r.initial, r.next)))
         for node in tick.nodes:
             if led_to.intersection(node.uses) and node.op not in ("detach", "full_like"):
-                led_to.update(name for name in node.outputs if tick.types[name].dtype.is_floating_point)
+                cut = node.attrs.get("_constant", ())
+                led_to.update(
+                    name
+                    for place, name in enumerate(node.outputs)
+                    if place not in cut and tick.types[name].dtype.is_floating_point
+                )
     results = (*tick.outputs, *(register.next for register in tick.registers))
     return tuple(place for place, name in enumerate(results) if name not in led_to)
 
@@ -256,7 +268,7 @@ def to_json(program: RegionProgram) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, RegionProgram):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
     if isinstance(value, Kernel):
         graph = value.graph
         return {
@@ -267,8 +279,8 @@ def _plain(value: Any) -> Any:
             "types": {name: [str(type_.dtype), len(type_.axes)] for name, type_ in graph.types.items()},
             "reverse": value.reverse,
         }
-    if isinstance(value, WeightGradient):
-        return [value.weight, value.gradient, value.activity]
+    if isinstance(value, WeightGradient | InputGradient):
+        return [getattr(value, part.name) for part in fields(value)]
     if isinstance(value, Ref):
         return {"ref": value.name}
     if isinstance(value, torch.dtype):
@@ -297,6 +309,8 @@ def from_json(text: str) -> RegionProgram:
         plain["fast_math"],
         tuple(plain["constant"]),
         plain["reach"],
+        tuple(InputGradient(*row) for row in plain["rows"]),
+        plain["masks"],
     )
 
 

@@ -102,8 +102,8 @@ def compile(
         torch.Size([100, 8, 5])
         >>> print(compiled.explain())
         0  Linear        in one pass with the loop behind it where its input is sparse, else torch, all ticks at once
-        1  LIF           one native loop over T: 13 operations fused
-        2  LIFRecurrent  one native loop over T, its input synapse all ticks at once: 15 operations fused, with its \
+        1  LIF           one native loop over T: 14 operations fused
+        2  LIFRecurrent  one native loop over T, its input synapse all ticks at once: 16 operations fused, with its \
 recurrent synapse
     """
     if not isinstance(model, nn.Module):

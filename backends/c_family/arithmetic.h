@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 
 #include "bits.h"
 
@@ -48,6 +49,19 @@ NORSE_BOTH_OF_TWO(norse_atan2, atan2f, atan2)
 template <typename T>
 NORSE_FUNCTION T norse_relu(T x) {
   return x < 0 ? (T)0 : x;
+}
+
+// By their bits, which also holds where the compiler may take all numbers for finite.
+NORSE_FUNCTION bool norse_isfinite(bool) { return true; }
+
+NORSE_FUNCTION bool norse_isfinite(float x) {
+  const union { float number; uint32_t bits; } seen = {x};
+  return (seen.bits & 0x7f800000u) != 0x7f800000u;
+}
+
+NORSE_FUNCTION bool norse_isfinite(double x) {
+  const union { double number; uint64_t bits; } seen = {x};
+  return (seen.bits & 0x7ff0000000000000u) != 0x7ff0000000000000u;
 }
 
 template <typename T>

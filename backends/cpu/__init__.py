@@ -2,7 +2,9 @@
 
 from functools import partial
 
+from norse.backends.cpu.at_spikes import NativeCompaction
 from norse.backends.cpu.build import BUILDS, cache_directory, keep, load
+from norse.backends.cpu.memory import empty
 from norse.backends.cpu.run import Executable, translation_unit
 from norse.backends.cpu.synapse import weight_gradient
 from norse.backends.operators import BuiltRegion, call, register_rebuilder, register_region, registered_region
@@ -33,7 +35,10 @@ class CpuBackend:
 def _build(program: RegionProgram, title: str) -> BuiltRegion:
     library = load(translation_unit(program.forward, program.backward, title), fast_math=program.fast_math)
     backward = None if program.backward is None else Executable(program.backward, library, "norse_backward")
-    return BuiltRegion(program, Executable(program.forward, library, "norse_forward"), backward, weight_gradient)
+    forward = Executable(program.forward, library, "norse_forward")
+    return BuiltRegion(
+        program, forward, backward, weight_gradient, lambda sizes, dtype, _: empty(sizes, dtype), NativeCompaction()
+    )
 
 
 def _rebuild(key: str) -> BuiltRegion | None:

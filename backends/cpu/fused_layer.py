@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from norse.backends.at_spikes import Sizes
 from norse.backends.c_family.body import number_buffers
 from norse.backends.c_family.call import VERSION, Call
 from norse.backends.cpu.build import load
@@ -22,7 +23,7 @@ from norse.backends.cpu.memory import empty
 from norse.backends.cpu.run import Bound, Executable, is_recorded
 from norse.backends.cpu.synapse import WORTH_A_LOOK, layer_gradients, takes
 from norse.backends.cpu.threads import gomp_parallel, threads_for
-from norse.backends.operators import BuiltRegion, Sizes, refuse_a_graph, registered_region, save, saved, stand_in
+from norse.backends.operators import BuiltRegion, refuse_a_graph, registered_region, save, saved, stand_in
 from norse.compiler.backend import FusedCall, FusedResults, SpikeTrain
 from norse.compiler.region import Kernel
 
@@ -72,6 +73,7 @@ def _fits(call: FusedCall) -> bool:
         takes(call.x, call.weight, call.bias)
         and not is_recorded()
         and not program.forward.mixes_neurons
+        and not program.masks  # what backward reads is kept at spikes, piece by piece
         and program.forward.dtype(current) == call.x.dtype
         and current not in program.read_by_backward
         and (program.backward is None or current in program.ticks)

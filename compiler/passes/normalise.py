@@ -1,13 +1,14 @@
 """Normalise: what the user called (`torch.mul`, `*`, `.mul`) becomes an op of the table; all else stays `call`."""
 
 import operator
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from norse.compiler.ir import Graph, Names, Node, Operand, Ref
+from norse.compiler.ir import Graph, Names, Node, Operand, Ref, substitute
 from norse.compiler.ops import OPS, TARGETS
 
 
@@ -34,9 +35,48 @@ def _split_product(node: Node, names: Names) -> Iterable[Node]:
     )
 
 
+def _turned_once(graph: Graph) -> Graph:
+    """`x @ W.t()` became `linear(%x, transpose(transpose(%W)))`: it is `linear(%x, %W)`."""
+    turned = {node.output: node.uses[0] for node in graph.nodes if node.op == "transpose"}
+    back = {name: Ref(turned[of]) for name, of in turned.items() if of in turned}
+    return graph.with_nodes(
+        replace(node, inputs=(node.inputs[0], substitute(node.inputs[1], back), *node.inputs[2:]))
+        if node.op == "linear"
+        else node
+        for node in graph.nodes
+    )
+
+
+def _with_weight_gradients(backward: Graph) -> Graph:
+    """`gᵀ x` of rows and `einsum("...h,...i->hi", g, x)` become `outer(%g, %x)`. (In a forward they are matrices that
+    every tick has.)"""
+    turned = {node.output: node.inputs[0] for node in backward.nodes if node.op == "transpose"}
+    nodes = []
+    for node in backward.nodes:
+        if node.op == "linear" and all(use in turned for use in node.uses) and len(node.inputs) == 2:
+            node = replace(node, op="outer", inputs=tuple(turned[use] for use in node.uses))
+        elif node.op == "call" and node.attrs["_target"] is torch.einsum and len(node.inputs) == 3:
+            equation, rows, activity = node.inputs
+            if isinstance(equation, str) and _is_outer(equation):
+                node = _as(node, "outer", (rows, activity))
+        nodes.append(node)
+    return backward.with_nodes(nodes)
+
+
+def _is_outer(equation: str) -> bool:
+    match = re.fullmatch(
+        r"(?:\.\.\.|([a-z]))([a-z]),(?:\.\.\.|([a-z]))([a-z])->([a-z])([a-z])", equation.replace(" ", "")
+    )
+    if match is None:
+        return False
+    sample, hidden, other, input_, *result = match.groups()
+    return sample == other and result == [hidden, input_] and len({sample, hidden, input_}) == 3
+
+
 def _normalised(node: Node, table: Mapping[Any, Callable[..., tuple[Any, ...] | None]]) -> Node:
     if node.op == "custom":
-        inner = {key: normalise(node.attrs[key], True) for key in ("_forward", "_backward")}
+        inner = {key: _turned_once(normalise(node.attrs[key], True)) for key in ("_forward", "_backward")}
+        inner["_backward"] = _with_weight_gradients(inner["_backward"])
         return replace(node, attrs={**node.attrs, **inner})
     if node.op != "call":
         return node
@@ -67,7 +107,7 @@ def _arity(op: str, positional: tuple[Operand, ...]) -> int:
         return len(positional)
     derivative = OPS[op].derivative
     if derivative is None:
-        return 1 if op in ("logical_not", "bitwise_not", "transpose") else 2
+        return 1 if op in ("logical_not", "bitwise_not", "transpose", "isfinite", "diagonal") else 2
     return derivative.__code__.co_argcount - 2
 
 

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from norse.compiler.backend import FusedCall, Fuses
 from norse.compiler.ir import Graph, Node, Ref
+from norse.compiler.passes.custom_operands import matrices, passive_inputs
 from norse.compiler.passes.plan_memory import release
 from norse.compiler.steps.loop import LoopStep, NativeCall, Values
 from norse.compiler.steps.stepped import Runs
@@ -149,7 +150,7 @@ def _fusible(step: Runs, loop: Runs | None, graph: Graph) -> Node | None:
     """The linear layer whose result a loop of elementwise ticks reads, and nothing else but the shape of it."""
     if not isinstance(step, TorchStep) or not isinstance(loop, LoopStep) or not loop.tick.over_time:
         return None
-    if any(node.op == "linear" for node in loop.tick.graph.nodes):
+    if matrices(loop.tick.graph.nodes) or passive_inputs(loop.tick.graph):
         return None
     outer = loop.tick.outer
     entering = {outer[name] for name in loop.tick.varying}

@@ -12,6 +12,7 @@ from torch import Tensor
 from norse.compiler.draws import Drawn, draw_inside, draws
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import TIME, Graph, Type
+from norse.compiler.passes.custom_operands import matrices, passive_inputs
 from norse.compiler.passes.infer_types import infer_nodes
 from norse.compiler.region import Kind
 
@@ -43,6 +44,12 @@ class Layout:
         types = tuple((name, type_.dtype, bool(type_.tick_axes)) for name, type_ in self.graph.types.items())
         return tuple(self.kinds.items()), types
 
+    def given(self, x: Tensor, kind: Kind, varying: bool) -> Tensor:
+        """An input as kernels read it, and as products do after the loop."""
+        if not varying:
+            return self.fixed(x, kind)
+        return self.passive(x) if kind == Kind.PASSIVE else self.tick(x)
+
     def tick(self, x: Tensor) -> Tensor:
         """[T, ...] as [T, B, N]."""
         length = x.shape[0]
@@ -50,6 +57,12 @@ class Layout:
             return x.reshape(length, self.samples, self.neurons)
         x = x.reshape(length, *(1,) * (len(self.shape) + 1 - x.ndim), *x.shape[1:])
         return x.expand(length, *self.shape).reshape(length, self.samples, self.neurons)
+
+    def passive(self, x: Tensor) -> Tensor:
+        """What no tick reads, [T, ..., K], as [T, B, K]: with the neurons' samples, and a size of its own."""
+        length, size = x.shape[0], x.shape[-1]
+        x = x.reshape(length, *(1,) * (len(self.shape) + 1 - x.ndim), *x.shape[1:])
+        return x.expand(length, *self.shape[:-1], size).reshape(length, self.samples, size)
 
     def state(self, x: Tensor) -> Tensor:
         """A state field as [B, N]; torch sums its gradient back where it was narrower."""
@@ -105,9 +118,12 @@ def find_layout(
     for name in tick.outputs:
         if later[name].tick_axes != shape:
             raise Unsupported(f"its output is {list(later[name].tick_axes)} a tick, and its state {list(shape)}")
-    kinds = {name: _kind(tick, name, varying, tensors.get(name)) for name in tick.inputs}
+    kinds = dict.fromkeys(tick.inputs, Kind.TICK)
+    kinds |= {n: Kind.SCALAR if x.numel() == 1 else Kind.ROW for n, x in tensors.items() if n not in varying}
+    kinds |= dict.fromkeys(matrices(tick.nodes) - set(varying), Kind.MATRIX)
+    kinds |= dict.fromkeys(passive_inputs(tick), Kind.PASSIVE)
     kinds.update({drawn.key: Kind.KEY} if drawn.key is not None else {})
-    matrix = Kind.MATRIX in kinds.values()
+    matrix = Kind.MATRIX in kinds.values() or Kind.PASSIVE in kinds.values()
     lead = max(len(shape) - 1, 0) if matrix else min(1, max(len(shape) - 1, 0))
     neurons = math.prod(shape[lead:])
     for name, kind in kinds.items():
@@ -135,14 +151,6 @@ def _check_first_tick(tick: Graph, first: Mapping[str, Type], later: Mapping[str
     for name in tick.outputs:
         if first[name].tick_axes != later[name].tick_axes:
             raise Unsupported("the shape of its output changes after the first tick")
-
-
-def _kind(tick: Graph, name: str, varying: Sequence[str], tensor: Tensor | None) -> Kind:
-    if name in varying or tensor is None:
-        return Kind.TICK
-    if any(node.op == "linear" and node.uses[1:2] == (name,) for node in tick.nodes):
-        return Kind.MATRIX
-    return Kind.SCALAR if tensor.numel() == 1 else Kind.ROW
 
 
 def _type(tensor: Tensor, varying: bool) -> Type:

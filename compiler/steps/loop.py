@@ -169,7 +169,7 @@ class LoopStep:
         # eager's outputs require one.
         wanted = requiring - self.tick.fallback or requiring
         varying = set(self.tick.varying)
-        given = [layout.tick(x) if n in varying else layout.fixed(x, layout.kinds[n]) for n, x in tensors.items()]
+        given = [layout.given(x, layout.kinds[n], n in varying) for n, x in tensors.items()]
         given += [layout.tick(draw.ahead(length, device=clock.device)) for draw in layout.drawn.ahead.values()]
         given += [] if layout.drawn.key is None else [new_key()]
         states = [layout.state(x if name in wanted else x.detach()) for name, x in initial.items()]
@@ -293,8 +293,9 @@ def _requiring(tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> 
 
 def _inexact(graph: Graph) -> set[str]:
     """The ops, also inside of custom functions, whose native bits are not torch's."""
-    inner = (node.attrs["_forward"] for node in graph.nodes if node.op == "custom")
+    inner = [node.attrs["_forward"] for node in graph.nodes if node.op == "custom"]
     own = {node.op for node in graph.nodes if node.op in OPS and not OPS[node.op].exact}
+    own |= {node.op for forward in inner for node in forward.nodes if node.op in OPS and OPS[node.op].synapse}
     return own.union(*map(_inexact, inner))
 
 

@@ -50,12 +50,13 @@ def _key(activation: Any, arguments: tuple[Any, ...]) -> Any:
         return None
     numbered: dict[int, int] = {0: 0, 1: 1}
     found: list[Any] = []
-    for leaf in leaves:
+    varying = len(pytree.tree_leaves(arguments[:2]))
+    for place, leaf in enumerate(leaves):
         if isinstance(leaf, torch.Tensor):
             if leaf.layout != torch.strided or any(type(size) is not int for size in leaf.shape):
                 return None
             shape = tuple(numbered.setdefault(size, len(numbered)) for size in leaf.shape)
-            found.append((leaf.dtype, leaf.device, shape))
+            found.append((leaf.dtype, leaf.device, shape, place >= varying and leaf.requires_grad))
         elif type(leaf) in _CONSTANTS or _is_the_librarys(leaf):
             found.append((type(leaf), leaf.hex() if isinstance(leaf, float) else leaf))
         else:

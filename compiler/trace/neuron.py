@@ -9,6 +9,7 @@ from torch.utils import _pytree as pytree
 
 import norse.torch as snn
 from norse.compiler.ir import Type
+from norse.compiler.passes.hoist_from_customs import hoist_from_customs
 from norse.compiler.passes.infer_types import infer_nodes
 from norse.compiler.passes.normalise import normalise
 from norse.compiler.trace.step import Step, trace_step
@@ -31,7 +32,10 @@ def arguments_of(module: Any, tick: torch.Tensor, state: Any) -> tuple[Any, ...]
 def trace_neuron(module: Any, arguments: tuple[Any, ...]) -> Step:
     """The normalised step of a neuron module."""
     step = trace_step(module.activation, arguments)
-    return replace(step, graph=normalise(step.graph, step=True))
+    of_argument = list(zip(step.graph.inputs, (argument for argument, _ in step.inputs), strict=True))
+    fixed = [name for name, argument in of_argument if argument > 1]
+    input_ = [name for name, argument in of_argument if argument == 0]
+    return replace(step, graph=hoist_from_customs(normalise(step.graph, step=True), fixed, input_))
 
 
 def types_of_a_tick(step: Step, arguments: tuple[Any, ...]) -> dict[str, Type]:

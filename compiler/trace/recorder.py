@@ -44,6 +44,9 @@ class Recorded(fx.Proxy):
             if name in _SIZE_ATTRIBUTES:
                 self.tracer.reads_size(self.node, None)  # type: ignore[attr-defined]
                 return getattr(fake, name)
+            if name == "requires_grad" and name in self.node.meta:
+                self.tracer.asked.add(self.node.name)  # type: ignore[attr-defined]
+                return self.node.meta[name]
             if not hasattr(torch.Tensor, name):
                 raise AttributeError(f"'Tensor' object has no attribute {name!r}")
             if name not in _TENSOR_ATTRIBUTES and not callable(getattr(torch.Tensor, name)):
@@ -92,6 +95,7 @@ class Recorder(fx.proxy.GraphAppendingTracer):
     def __init__(self, mode: FakeTensorMode) -> None:
         super().__init__(fx.Graph())
         self.mode = mode
+        self.asked: set[str] = set()  # of which values it was read whether they require a gradient
         self._settings = settings()
         self._fakes: dict[Any, Any] = {}  # what calls have made of values of a shape
 

@@ -8,7 +8,6 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -16,7 +15,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
 from norse.compiler.errors import InputError, Unsupported
-from norse.compiler.ir import Graph, Node, Ref
+from norse.compiler.ir import Graph
+from norse.compiler.trace.custom import record_custom
+from norse.compiler.trace.pullback import intercepted_pullbacks
 from norse.compiler.trace.recorder import (
     NOT_THE_USERS,
     Recorder,
@@ -35,14 +36,23 @@ class Step:
     """A traced step: `graph` computes (z, new state leaves) from the tensors among its arguments.
 
     `inputs` tells for each input of the graph which argument it is from, and which of that argument's leaves it is.
+    `asked` are those of which the step has asked whether they require a gradient.
     """
 
     graph: Graph
     inputs: tuple[tuple[int, int], ...]
+    asked: frozenset[str] = frozenset()
+
+    def asked_by_place(self, arguments: tuple[Any, ...]) -> set[int]:
+        """The places of what was asked for among all leaves of the arguments."""
+        before = [len(pytree.tree_leaves(arguments[:argument])) for argument in range(len(arguments))]
+        inputs = zip(self.graph.inputs, self.inputs, strict=True)
+        return {before[argument] + leaf for name, (argument, leaf) in inputs if name in self.asked}
 
     def equals(self, other: "Step") -> bool:
         """Whether both compute the same, by the same functions."""
-        return self.inputs == other.inputs and _operations(self.graph) == _operations(other.graph)
+        ours, theirs = ((step.inputs, step.asked, _operations(step.graph)) for step in (self, other))
+        return ours == theirs
 
 
 def _operations(graph: Graph) -> list[Any]:
@@ -67,11 +77,13 @@ def trace_step(activation: Callable[..., Any], arguments: tuple[Any, ...], state
         if isinstance(leaf, torch.Tensor):
             inputs.append((argument, seen[argument] - 1))
             recorded.append(recorder.placeholder(_name(argument, path), leaf))
+            if argument > state_argument:  # whether weights and parameters are learnt is a constant of the trace
+                recorded[-1].node.meta["requires_grad"] = leaf.requires_grad
         elif isinstance(leaf, torch.nn.Module):
             raise Unsupported("its parameters p are a module (use a NamedTuple)")
         else:
             recorded.append(leaf)
-    with TRACING, recorded_are_tensors(), intercepted_functions(lambda cls, args: _custom(recorder, cls, args)):
+    with TRACING, recorded_are_tensors(), intercepted_functions(record_custom), intercepted_pullbacks():
         result = followed(activation, *pytree.tree_unflatten(recorded, structure))
     if not isinstance(result, tuple) or len(result) != 2:
         raise Unsupported("its step does not return (output, state)")
@@ -80,7 +92,7 @@ def trace_step(activation: Callable[..., Any], arguments: tuple[Any, ...], state
     _, before = pytree.tree_flatten(arguments[state_argument])
     if after != before:
         raise Unsupported(f"its step returns a state of another structure ({after}) than it is given ({before})")
-    return Step(raw_graph(recorder, (output, *leaves)), tuple(inputs))
+    return Step(raw_graph(recorder, (output, *leaves)), tuple(inputs), frozenset(recorder.asked))
 
 
 def followed(function: Callable[..., Any], *args: Any) -> Any:
@@ -103,76 +115,3 @@ def _name(argument: int, path: tuple[Any, ...]) -> str:
     if len(path) == 1 or not isinstance(wish, str):
         return "x" if argument == 0 else f"a{argument}"
     return wish
-
-
-# ---- custom derivatives --------------------------------------------------------------------------
-
-
-class _RecordingContext(SimpleNamespace):
-    """Stands in for the ctx of an autograd.Function: what forward saves, backward finds."""
-
-    saved_tensors: tuple[Any, ...] = ()
-
-    def save_for_backward(self, *tensors: Any) -> None:
-        self.saved_tensors = tensors
-
-    def mark_non_differentiable(self, *tensors: Any) -> None:
-        raise Unsupported("its autograd.Function marks outputs as not differentiable")
-
-    def mark_dirty(self, *tensors: Any) -> None:
-        raise Unsupported("its autograd.Function changes an input in place")
-
-    def set_materialize_grads(self, value: bool) -> None:
-        if not value:
-            raise Unsupported("its autograd.Function does not materialise gradients")
-
-    def save_for_forward(self, *tensors: Any) -> None:
-        """Forward-mode derivatives are not traced."""
-
-
-def _custom(recorder: Recorder, cls: Any, args: tuple[Any, ...]) -> Any:
-    """One `custom` node: the function's forward, and its backward as its derivative, each a graph."""
-    inner = Recorder(recorder.mode)
-    inputs = [
-        inner.placeholder(f"x{place}", arg.node.meta["fake"]) if is_recorded(arg) else arg
-        for place, arg in enumerate(args)
-    ]
-    context = _RecordingContext(needs_input_grad=tuple(is_recorded(arg) for arg in args))
-    if cls.setup_context is not torch.autograd.Function.setup_context:
-        output = cls.forward(*inputs)
-        cls.setup_context(context, tuple(inputs), output)
-    else:
-        output = cls.forward(context, *inputs)
-    outputs = output if isinstance(output, tuple) else (output,)
-    if not all(is_recorded(out) for out in outputs):
-        raise Unsupported(f"{cls.__name__}.forward returns something that does not depend on its input")
-    forward = raw_graph(inner, outputs)
-    grads = [inner.placeholder(f"g{k}", out.node.meta["fake"]) for k, out in enumerate(outputs)]
-    found = cls.backward(context, *grads)
-    found = found if isinstance(found, tuple) else (found,)
-    gradients = [g if is_recorded(g) else None for g in found]
-    if any(g is not None and not is_recorded(g) for g in found):
-        raise Unsupported(f"{cls.__name__}.backward returns a gradient that does not depend on its input")
-    backward = raw_graph(inner, tuple(g for g in gradients if g is not None))
-
-    tensors = [arg for arg in args if is_recorded(arg)]
-    results = []
-    for k, out in enumerate(outputs):
-        node = recorder.create_node("call_function", cls.apply, (), {}, f"{cls.__name__.lower()}{k or ''}")
-        node.meta["fake"] = out.node.meta["fake"]
-        results.append(recorder.proxy(node))
-    names = tuple(result.node.name for result in results)
-    attrs = {
-        "function": cls.__name__,
-        "_apply": cls.apply,
-        "_arguments": tuple(None if is_recorded(arg) else arg for arg in args),
-        "_places": tuple(place for place, arg in enumerate(args) if is_recorded(arg)),
-        "_forward": forward,
-        "_backward": backward,
-        "_gradients": tuple(gradients[place] is not None for place, arg in enumerate(args) if is_recorded(arg)),
-    }
-    ir = Node("custom", names, tuple(Ref(tensor.node.name) for tensor in tensors), attrs)
-    results[0].node.meta["ir"] = ir
-    for result in results[1:]:
-        result.node.meta["ir"] = None  # an output of the same node
-    return tuple(results) if isinstance(output, tuple) else results[0]

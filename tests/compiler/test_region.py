@@ -175,7 +175,7 @@ def whole_run(case: Case) -> tuple[BuiltRegion, list[Tensor], list[Tensor], dict
     inputs = given_to(region, case.arguments(sizes, torch.float32))
     results = region.forward(inputs, sizes)
     captured: dict[str, Tensor] = {}
-    backward = region._backward
+    backward = region.executables[1]
     assert isinstance(backward, Executable)
 
     class Captures:
@@ -189,7 +189,7 @@ def whole_run(case: Case) -> tuple[BuiltRegion, list[Tensor], list[Tensor], dict
     seeds = [
         torch.randn(x.shape, generator=generator) for x in results[: 1 + len(region.program.forward.graph.registers)]
     ]
-    BuiltRegion(region.program, region._forward, Captures()).backward(seeds, inputs, results, sizes)
+    BuiltRegion(region.program, region.executables[0], Captures()).backward(seeds, inputs, results, sizes)
     return region, inputs, results, captured, backward.run(captured, sizes)
 
 
@@ -211,7 +211,7 @@ def in_pieces(kernel: Executable, tensors: dict[str, Tensor], sizes: tuple[int, 
 def test_pieces_of_time_give_what_one_call_gives(case: Case, cuts: list[int]) -> None:
     sizes = (TICKS, 3, NEURONS)
     region, inputs, results, captured, (ticks, last) = whole_run(case)
-    forward, backward = region._forward, region._backward
+    forward, backward = region.executables
     assert isinstance(forward, Executable)
     assert isinstance(backward, Executable)
     tensors = region._named_inputs(forward.kernel, inputs)

@@ -258,12 +258,11 @@ class Decides(torch.autograd.Function):
         return g
 
 
-class Forgets(torch.autograd.Function):
+class Overwrites(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        y = x * 2
-        ctx.mark_non_differentiable(y)
-        return y
+        ctx.mark_dirty(x)
+        return x * 2
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Tensor:
@@ -284,7 +283,7 @@ class IsConstant(torch.autograd.Function):
     ("function", "reason"),
     [
         (Decides, "control flow depends on the value of a tensor"),
-        (Forgets, "marks outputs as not differentiable"),
+        (Overwrites, "changes an input in place"),
         (IsConstant, "IsConstant.backward returns a gradient that does not depend on its input"),
     ],
 )

@@ -74,7 +74,7 @@ def test_a_region_for_gpus_does_not_stand_in_for_one_on_the_cpu() -> None:
     CpuBackend().prepare(program, "LIF")
     row = [torch.tensor(1.0), torch.zeros(2, 3)]
     on_cpu = region_of(program.key, row)
-    register_region(BuiltRegion(program, on_cpu._forward, None), "cuda")
+    register_region(BuiltRegion(program, on_cpu.executables[0], None), "cuda")
     assert region_of(program.key, row) is on_cpu
 
 

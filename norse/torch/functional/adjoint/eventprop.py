@@ -97,9 +97,9 @@ class Adjoint:
         ctx.save_for_backward(*tensors, *output)
 
     def backward(self, ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        inputs = (*ctx.saved_tensors[: -len(gradients)], ctx.p, ctx.dt)
-        x, before, weights, p, dt = self._split(inputs)
-        z, after = self._output(ctx.saved_tensors[-len(gradients) :])
+        saved = ctx.saved_tensors  # once: torch.utils.checkpoint computes it again at every look
+        x, before, weights, p, dt = self._split((*saved[: -len(gradients)], ctx.p, ctx.dt))
+        z, after = self._output(saved[-len(gradients) :])
         g, adjoint = self._output(gradients)
         connections, couplings = weights[: self.weights], weights[self.weights :]
         new, *found = self.rule(before, to_dense(z), after, to_dense(g), adjoint, p, dt, *couplings)
@@ -147,10 +147,7 @@ class Adjoint:
 
         Raises:
             ValueError: if a parameter wants a gradient, which there is none.
-            NotImplementedError: if the step is traced.
         """
-        if issubclass(type(x), torch.fx.Proxy):  # for which a tracer's isinstance may say that it is a tensor
-            raise NotImplementedError(f"{function.__name__} has gradients that are not those of its operations")
         if torch.is_grad_enabled():
             _refuse_learnt(function, p)
         return self._output(function.apply(x, *pytree.tree_leaves(state), *weights, p, dt))
