@@ -15,6 +15,7 @@ from norse.compiler.ir import Node, Ref
 from norse.compiler.module import CompiledModule
 from norse.compiler.passes.pipeline import run_pipeline
 from norse.compiler.schedule import Options, make_schedule
+from norse.compiler.steps.fused_layer import fuse_layers
 from norse.compiler.trace.neuron import OVER_TIME, is_neuron
 from norse.compiler.untouched import untouched
 from norse.torch.module.neuron import Neuron
@@ -68,7 +69,9 @@ def _compiled(compiled: CompiledModule, args: tuple[Any, ...], kwargs: dict[str,
     ticks = run_pipeline(graph, options.exact)
     refs = {name: Ref(name) for name in wanted}
     trace = replace(variant.trace, graph=graph, outputs=refs)
-    watched = replace(variant, trace=trace, ticks=ticks, steps=make_schedule(ticks, modules, options))
+    steps = make_schedule(ticks, modules, options)
+    fused = fuse_layers(steps, ticks, options.synapses.fuses)
+    watched = replace(variant, trace=trace, ticks=ticks, steps=steps, fused=fused, staged=None)
     inside = [path for path in modules for eager in trace.eager if not eager or f"{path}.".startswith(f"{eager}.")]
     with untouched(compiled), _recording({path: modules[path] for path in inside}) as records:
         values = watched.run(compiled.model, args, kwargs)
