@@ -20,7 +20,7 @@ from norse.compiler.ir import Graph, Node
 from norse.compiler.layers import LAYERS
 from norse.compiler.ops import OPS
 from norse.compiler.passes.common_subexpressions import repeats
-from norse.compiler.starts import reads_values
+from norse.compiler.starts import start_reads
 from norse.compiler.steps.fused_layer import fuse_layers
 from norse.compiler.steps.loop import LoopStep
 from norse.compiler.steps.stepped import Runs, SteppedStep
@@ -138,7 +138,9 @@ class _Cutter:
         for in_pieces, before, inside, stand_ins in reversed(groups):
             kept = frozenset(needed)
             if not in_pieces:
-                stages.append(Whole(tuple(fuse_layers(_steps(before), self._seen(before, kept), self.fuses)), kept))
+                stages.append(
+                    Whole(tuple(fuse_layers(_steps(before), self._seen(before, kept), self.fuses, self.modules)), kept)
+                )
             else:
                 stages.append(self._pieces(before, inside, stand_ins, kept))
             needed.update(name for part in (*before, *inside) for name in part.reads)
@@ -193,13 +195,8 @@ class _Cutter:
         return not self._start_reads(node)
 
     def _start_reads(self, node: Node) -> bool:
-        """Whether what a neuron starts with depends on more than its input's shape and a state that is given."""
-        if node.attrs["_given"] is not None:
-            return False
         if node.outputs not in self.known_starts:
-            x, path = self.ticks.types.get(node.uses[0]), node.attrs["_path"]
-            reads = x is None or reads_values(self.modules[path], x, node.attrs["_over_time"])
-            self.known_starts[node.outputs] = reads
+            self.known_starts[node.outputs] = start_reads(node, self.ticks.types, self.modules)
         return self.known_starts[node.outputs]
 
     def _tears(self, inside: Sequence[_Part]) -> bool:
@@ -248,7 +245,7 @@ class _Cutter:
         first = Whole(_steps(before), kept | frozenset(reads) | starts | frozenset(_reads(inside)))
         return Pieces(
             first,
-            tuple(fuse_layers(steps, self._seen(inside, frozenset(outputs)), self.fuses)),
+            tuple(fuse_layers(steps, self._seen(inside, frozenset(outputs)), self.fuses, self.modules)),
             tuple((is_before, step) for is_before, group in mixed for step in _steps(list(group))),
             tuple(name for name in reads if self._has_time(name)),
             tuple(name for name in reads if not self._has_time(name)),

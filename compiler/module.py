@@ -415,7 +415,7 @@ class CompiledModule(nn.Module):
         if trace.eager and self.__dict__["_fullgraph"]:
             eager = "; ".join(f'"{path}" ({type(modules[path]).__name__}): {why}' for path, why in trace.eager.items())
             raise CompileError(f"norse.compile(fullgraph=True): these modules would run eagerly: {eager}")
-        fused = fuse_layers(steps, ticks, options.synapses.fuses)
+        fused = fuse_layers(steps, ticks, options.synapses.fuses, modules)
         variant = Variant(Guard(model, trace.followed, trace.eager), trace, ticks, steps, fused)
         if options.memory.mode != "fast":
             fuses = options.synapses.fuses

@@ -70,7 +70,7 @@ def _compiled(compiled: CompiledModule, args: tuple[Any, ...], kwargs: dict[str,
     refs = {name: Ref(name) for name in wanted}
     trace = replace(variant.trace, graph=graph, outputs=refs)
     steps = make_schedule(ticks, modules, options)
-    fused = fuse_layers(steps, ticks, options.synapses.fuses)
+    fused = fuse_layers(steps, ticks, options.synapses.fuses, modules)
     watched = replace(variant, trace=trace, ticks=ticks, steps=steps, fused=fused, staged=None)
     inside = [path for path in modules for eager in trace.eager if not eager or f"{path}.".startswith(f"{eager}.")]
     with untouched(compiled), _recording({path: modules[path] for path in inside}) as records:

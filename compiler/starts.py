@@ -1,5 +1,6 @@
 """Whether a neuron's initial state takes no more of its input than its shape, dtype and device."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
-from norse.compiler.ir import Type
+from norse.compiler.ir import Node, Type
 from norse.compiler.trace.model import starts_by_shape
 from norse.compiler.trace.neuron import first_tick
 
@@ -15,6 +16,14 @@ _BY_SHAPE = frozenset(
     {"empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like", "zeros_like"}
 )
 _A_FEW = 2  # ticks or samples, to try it with
+
+
+def start_reads(node: Node, types: Mapping[str, Type], modules: Mapping[str, Any]) -> bool:
+    """Whether what a neuron starts with depends on more than its input's shape and a state that is given."""
+    if node.attrs["_given"] is not None:
+        return False
+    x = types.get(node.uses[0])
+    return x is None or reads_values(modules[node.attrs["_path"]], x, node.attrs["_over_time"])
 
 
 def reads_values(neuron: Any, x: Type, of_a_tick: bool) -> bool:

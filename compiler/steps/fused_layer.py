@@ -4,20 +4,20 @@ Nor need spikes that only such layers read: the backend hands them on in its own
 every call; where it does not, both run as they would alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
-from torch.utils._pytree import tree_leaves
+from torch import Tensor, nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from norse.compiler.backend import FusedCall, Fuses
 from norse.compiler.ir import Graph, Node, Ref
 from norse.compiler.passes.custom_operands import matrices, passive_inputs
 from norse.compiler.passes.plan_memory import release
+from norse.compiler.starts import start_reads
 from norse.compiler.steps.loop import LoopStep, NativeCall, Values
 from norse.compiler.steps.stepped import Runs
 from norse.compiler.steps.torch_nodes import TorchStep
@@ -33,8 +33,6 @@ class FusedLayerStep:
     fuses: Fuses
     emitted: str | None = None  # spikes of the loop that another such step reads
     in_memory: bool = True  # whether others read them too
-    alone: bool = False  # whether the currents must be in memory: the initial state is made of their values
-    _looked: bool = False
 
     def run(self, values: Values) -> None:
         place = self.torch.nodes.index(self.linear)
@@ -44,14 +42,14 @@ class FusedLayerStep:
         call = None
         if current is not None:
             values[self.linear.output] = current
-            self._look_at(behind, values, current)
-            call = None if self.alone else self.loop.prepared(values)
+            self._run_nodes(behind, values)
+            call = self.loop.prepared(values)
             if call is not None and self._fused(call, values):
                 release(values, self.torch.nodes)
                 return
         self._in_memory(values)
         self.torch.run_node(self.linear, values)
-        if current is None or self.alone:
+        if current is None:
             self._run_nodes(behind, values)
         release(values, self.torch.nodes)
         if call is None:
@@ -83,21 +81,6 @@ class FusedLayerStep:
         for node in nodes:
             self.torch.run_node(node, values, held)
 
-    def _look_at(self, nodes: Sequence[Node], values: Values, current: Tensor) -> None:
-        """Runs the nodes beside the layer; the first time, sees whether they ask for more than the currents' shape."""
-        if self._looked:
-            self._run_nodes(nodes, values)
-            return
-        with _Watch((current, *self._absent(values))) as watch:
-            self._run_nodes(nodes, values)
-        self._looked, self.alone = True, watch.read
-
-    def _absent(self, values: Values) -> list[Tensor]:
-        """What enters the layer, if it is in no memory either."""
-        name = self.linear.uses[0]
-        train = values.get(_train(name))
-        return [] if train is None or train.in_memory else [values[name]]
-
     def _in_memory(self, values: Values) -> None:
         """Has what enters the layer in memory."""
         name = self.linear.uses[0]
@@ -109,7 +92,7 @@ class FusedLayerStep:
     def _stand_in(self, values: Values) -> Tensor | None:
         """What the currents would be, but for their values; None where the layer is not to be fused, whatever it is."""
         operands = self.torch.operands_of_linear(self.linear, values)
-        if self.alone or operands is None or _get_current_dispatch_mode() is not None:  # torch.export records, say
+        if operands is None or _get_current_dispatch_mode() is not None:  # torch.export records, say
             return None
         x, weight, bias = operands
         strided = all(isinstance(t, Tensor) and t.layout == torch.strided for t in (x, weight))
@@ -127,34 +110,43 @@ class FusedLayerStep:
         return next(inner for inner, outer in self.loop.tick.outer.items() if outer == name)
 
 
-def fuse_layers(steps: Sequence[Runs], graph: Graph, fuses: Fuses | None) -> list[Runs]:
+def fuse_layers(
+    steps: Sequence[Runs], graph: Graph, fuses: Fuses | None, modules: Mapping[str, nn.Module]
+) -> list[Runs]:
     """The steps, with every linear layer and the loop that alone reads it as one."""
     if fuses is None:
         return list(steps)
+    starts = {
+        id(node)
+        for step in steps
+        if isinstance(step, TorchStep)
+        for node in step.nodes
+        if node.op == "initial_state" and not start_reads(node, graph.types, modules)
+    }
     found: list[Runs] = []
     for step, following in pairwise([*steps, None]):
         if found and isinstance(found[-1], FusedLayerStep) and found[-1].loop is step:
             continue
         assert step is not None
-        linear = _fusible(step, following, graph)
+        linear = _fusible(step, following, graph, starts)
         if linear is None:
             found.append(step)
         else:
             assert isinstance(step, TorchStep)
             assert isinstance(following, LoopStep)
             found.append(FusedLayerStep(step, linear, following, fuses))
-    return _with_trains(found, graph)
+    return _with_trains(found, graph, starts)
 
 
-def _fusible(step: Runs, loop: Runs | None, graph: Graph) -> Node | None:
-    """The linear layer whose result a loop of elementwise ticks reads, and nothing else but the shape of it."""
+def _fusible(step: Runs, loop: Runs | None, graph: Graph, starts: set[int]) -> Node | None:
+    """The linear layer whose result a loop of elementwise ticks reads, and nothing else but `starts`, for its shape."""
     if not isinstance(step, TorchStep) or not isinstance(loop, LoopStep) or not loop.tick.over_time:
         return None
     if matrices(loop.tick.graph.nodes) or passive_inputs(loop.tick.graph):
         return None
     outer = loop.tick.outer
     entering = {outer[name] for name in loop.tick.varying}
-    beside = {id(node) for node in step.nodes if node.op == "initial_state"}
+    beside = starts.intersection(map(id, step.nodes))
     own = {name for node in loop.tick.graph.nodes for name in (outer.get(output) for output in node.outputs)}
     for node in step.nodes:
         if node.op not in ("linear", "Linear") or node.output not in entering or node.output in graph.outputs:
@@ -165,12 +157,13 @@ def _fusible(step: Runs, loop: Runs | None, graph: Graph) -> Node | None:
     return None
 
 
-def _with_trains(steps: list[Runs], graph: Graph) -> list[Runs]:
+def _with_trains(steps: list[Runs], graph: Graph, starts: set[int]) -> list[Runs]:
     """Has steps emit the spikes that others of them read, and keeps out of memory what nothing else reads."""
     fused = [step for step in steps if isinstance(step, FusedLayerStep)]
     entering = {step.linear.uses[0]: step for step in fused}
-    shape_only = {id(node) for step in fused for node in step.torch.nodes if node.op == "initial_state"}
-    linears = {id(step.linear) for step in fused}
+    # States beside these layers ask for a shape alone; other steps hand on no stand-ins.
+    silent = {id(step.linear) for step in fused}
+    silent |= starts.intersection(id(node) for step in fused for node in step.torch.nodes)
     for step in fused:
         outer = step.loop.tick.outer
         made = [outer[name] for name in step.loop.tick.graph.outputs]
@@ -184,7 +177,7 @@ def _with_trains(steps: list[Runs], graph: Graph) -> list[Runs]:
             ):
                 own = {outer.get(output) for node in step.loop.tick.graph.nodes for output in node.outputs}
                 readers = [n for n in graph.nodes if name in n.uses and n.outputs[0] not in own]
-                hidden = all(id(n) in linears | shape_only for n in readers) and name not in graph.outputs
+                hidden = all(id(n) in silent for n in readers) and name not in graph.outputs
                 step.emitted, step.in_memory = name, not hidden
                 step.loop.emitted = step._inside(name) if hidden else None
                 break
@@ -194,21 +187,3 @@ def _with_trains(steps: list[Runs], graph: Graph) -> list[Runs]:
 def _train(name: str) -> str:
     """Where a value's spikes are in the backend's form, beside the value itself."""
     return f"spikes of {name}"
-
-
-class _Watch(TorchDispatchMode):
-    """Sees whether anything but the shape of some tensors is asked for."""
-
-    def __init__(self, watched: Sequence[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._memory = {x.untyped_storage().data_ptr() for x in watched}
-        self.read = False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func._schema.name
-        shapes_only = name.endswith("_like") or name.startswith("aten::new_")
-        views = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
-        if not (shapes_only or views):
-            leaves = tree_leaves((args, kwargs or {}))
-            self.read |= any(isinstance(x, Tensor) and x.untyped_storage().data_ptr() in self._memory for x in leaves)
-        return func(*args, **(kwargs or {}))
