@@ -23,6 +23,7 @@ from norse.torch.module.encode import (
     SignedPoissonEncoderStep,
     SpikeLatencyLIFEncoder,
 )
+from norse.torch.module.threshold import Threshold
 
 # Whether a layer, as it is set now, acts on every sample alone when a tick has so many dimensions.
 PerSample = Callable[[Any, int], bool]
@@ -33,6 +34,7 @@ class Layer:
     sample_rank: int | None  # dimensions of one sample; None: a tick has any number, and the batch is the first
     per_sample: PerSample = lambda layer, rank: True
     keeps_spikes: bool = False  # 0/1 in, 0/1 out, however it is set
+    gives_spikes: bool = False  # 0/1 out, whatever comes in
     keeps_leading: bool = False  # acts on every leading position alone, whatever the input's rank
     random: bool = False  # draws random numbers in training
     always_random: bool = False  # draws, or may, in eval too
@@ -137,6 +139,7 @@ LAYERS: Mapping[type, Layer] = {
     **_each(nn.GLU, nn.LogSoftmax, nn.Softmax, nn.Softmin, per_sample=_along_features),
     nn.Softmax2d: Layer(3),
     nn.PReLU: Layer(None),
+    Threshold: Layer(None, keeps_leading=True, gives_spikes=True),
     # shapes
     nn.Flatten: Layer(None, _flattens_features, keeps_spikes=True),
     nn.Unflatten: Layer(None, _along_features, keeps_spikes=True),
@@ -170,6 +173,11 @@ def check_layer_input(layer: nn.Module, path: str, x: Tensor) -> None:
         raise InputError(f"norse.compile: {name}: argument input: expects floating point numbers, got {x.dtype}")
     if row.features is not None:
         _check_sizes(layer, name, x, *row.features)
+
+
+def counts_its_calls(layer: nn.Module) -> bool:
+    """Whether a call changes what the layer holds: a normalisation's statistics, in training."""
+    return bool(layer._buffers) and layer.training and not LAYERS[type(layer)].gives_spikes
 
 
 def changes_its_input(layer: nn.Module) -> bool:

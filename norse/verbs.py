@@ -132,16 +132,18 @@ def to_nir(
     model: nn.Module,
     path: str | os.PathLike[str] | None = None,
     *,
-    example_input: Tensor | None = None,
+    example_input: "Tensor | tuple[Tensor, ...] | dict[str, Tensor] | None" = None,
     dt: float | None = None,
     time_scaling_factor: float = 1.0,
+    subgraphs: bool = False,
 ) -> "nir.NIRGraph":
     """Writes a spiking model in NIR, the exchange format of neuromorphic tools.
 
     The model is traced as `compile` traces it, so cells, layers over time, chains, `Lift` and modules of your own can
     be written, if all that they do can be said in NIR: linear layers, convolutions, average and sum pooling,
-    flattening, and LI, LIBox, LIF, LIFBox and IAF neurons, recurrent ones too. Nothing is approximated: what NIR can't
-    say is refused. What a consumer has to compute to get the same spikes is derived in `docs/nir.md`.
+    flattening, delays, thresholds, and LI, LIBox, LIF, LIFBox and IAF neurons, recurrent ones too, in any graph with
+    any number of inputs and outputs. Nothing is approximated: what NIR can't say is refused. What a consumer has to
+    compute to get the same spikes is derived in `docs/nir.md`.
 
     Source: J. E. Pedersen et al., "Neuromorphic intermediate representation: a unified instruction set for
     interoperable brain-inspired computing", Nature Communications 15, 8122 (2024).
@@ -149,10 +151,13 @@ def to_nir(
     Args:
         model: any module of those. Dropout must be in eval mode.
         path: the file to write; None means none. An old file is replaced only when the new one is complete.
-        example_input: [T, B, ...] for layers over time, [B, ...] for cells, of any values; it tells the shapes. Not
-            needed if the first layer is linear or recurrent.
+        example_input: [T, B, ...] for layers over time, [B, ...] for cells, of any values; it tells the shapes. A tuple
+            for a forward of several inputs, a dictionary for one that takes a dictionary. Not needed if the first layer
+            is linear or recurrent.
         dt: time step in s, for a model whose neurons don't depend on it; it must agree with others'.
         time_scaling_factor: the model's unit of time in s, if it is another (0.001 for rates in 1/ms).
+        subgraphs: whether a submodule becomes a graph of its own inside of the graph, where no cycle leads out of it.
+            Not all tools read such files.
 
     Returns:
         The graph.
@@ -169,7 +174,14 @@ def to_nir(
         >>> [(name, type(node).__name__) for name, node in graph.nodes.items()][1:-1]
         [('0', 'Affine'), ('1', 'CubaLIF'), ('2', 'Affine'), ('3', 'CubaLI')]
     """
-    return nir_export.to_nir(model, path, example_input=example_input, dt=dt, time_scaling_factor=time_scaling_factor)
+    return nir_export.to_nir(
+        model,
+        path,
+        example_input=example_input,
+        dt=dt,
+        time_scaling_factor=time_scaling_factor,
+        subgraphs=subgraphs,
+    )
 
 
 def from_nir(
@@ -196,7 +208,8 @@ def from_nir(
             ("subtract", as some tools mean it).
 
     Returns:
-        A module of one tick: `forward(x, state=None)` gives (output, state), with x [B, ...].
+        A module of one tick: `forward(x, state=None)` gives (output, state), with x [B, ...]. Several inputs are taken,
+        and several outputs given, in a dictionary by their names in the graph.
 
     Raises:
         TypeError: if path_or_graph is neither.

@@ -23,6 +23,11 @@ def tensor(value: Any) -> Tensor:
     return torch.tensor(numbers(value))
 
 
+def uniform(value: Any) -> Tensor:
+    """One number that stands for all neurons, where they are all alike: most files, and most models before."""
+    return tensor(value.flat[0] if value.size and (value == value.flat[0]).all() else value)
+
+
 def finite(value: Any, what: str) -> Any:
     """The numbers, if they are: NaN and infinity are refused."""
     array = numbers(value)

@@ -3,7 +3,9 @@
 import os
 import warnings
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import networkx
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 import norse.torch as snn
 from norse.backends.nir_export.arrays import finite, tensor
 from norse.backends.nir_export.cycles import Edge
+from norse.backends.nir_export.delays import read_delay, waits
 from norse.backends.nir_export.diagram import Diagram, read_diagram, repaired, shape_of
 from norse.backends.nir_export.file import read_file
 from norse.backends.nir_export.graph_module import GraphModule, attribute_name
@@ -25,6 +28,7 @@ from norse.backends.nir_export.scale import Scale
 from norse.torch.module.stateful import is_stateful
 
 DEFAULT_DT = 0.001
+_ELEMENTWISE = {nir.Scale: "scale", nir.Threshold: "threshold", nir.Delay: "delay"}  # a number for each of its inputs
 _RESETS = ("zero", "subtract")
 
 
@@ -42,16 +46,19 @@ def from_nir(path_or_graph: str | os.PathLike[str] | Any, *, dt: float | None = 
         got = type(path_or_graph).__name__
         raise TypeError(f"norse.from_nir: argument path_or_graph: expects a path or a nir.NIRGraph, got {got}")
     try:
-        diagram = read_diagram(graph)
-        return _Reader(diagram, _time_step(diagram, dt), reset).module()
+        diagram, step = read_diagram(graph, partial(_time_step, given=dt))
+        return _Reader(diagram, step, reset).module()
     except ValueError as error:
         raise ValueError(f"{where}{error}") from error
 
 
-def _time_step(diagram: Diagram, given: float | None) -> float:
+def _time_step(nodes: Sequence[Any], metadata: Mapping[str, Any], given: float | None) -> float:
     """The argument, or what the file says, or a guess that is said aloud if it matters."""
-    shortest = min((shortest_time(node) for node in diagram.nodes.values()), default=float("inf"))
-    dt, known = given, diagram.metadata.get("dt")
+    try:
+        shortest = min((shortest_time(node) for node in nodes), default=float("inf"))
+    except ValueError:
+        shortest = float("inf")  # no numbers: said of the node when it is read
+    dt, known = given, metadata.get("dt")
     if (
         dt is None
         and known is not None
@@ -62,16 +69,16 @@ def _time_step(diagram: Diagram, given: float | None) -> float:
         dt = float(known)
     if dt is None:
         dt = DEFAULT_DT
-        if np.isfinite(shortest):
+        if np.isfinite(shortest) or any(isinstance(node, nir.Delay) for node in nodes):
             warnings.warn(
                 f"norse.from_nir: the file does not say its time step; dt={dt} s is assumed, pass dt= for another",
-                stacklevel=3,
+                stacklevel=4,
             )
     if 0 < shortest < dt:
         warnings.warn(
             f"norse.from_nir: dt={dt} s is longer than the shortest time constant, {shortest:.3g} s; forward Euler "
             "overshoots there",
-            stacklevel=3,
+            stacklevel=4,
         )
     return dt
 
@@ -89,7 +96,7 @@ class _Reader:
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # what each node gives, of one sample
 
     def module(self) -> nn.Module:
-        (source,) = self.diagram.of(nir.Input)
+        inputs = self.diagram.of(nir.Input)
         sinks = self.diagram.of(nir.Output)
         self.edges, self.delayed = list(self.diagram.edges), set(self.diagram.delayed)
         for name, node in self.diagram.nodes.items():
@@ -97,26 +104,30 @@ class _Reader:
                 self._named(name, node)
         for name in list(self.neurons):
             self._recur(name)
-        order = self._order(source, sinks)
-        self._check_shapes(source, sinks, order)
-        if not self.delayed and self._is_chain(source, sinks):
+        order = self._order(inputs, sinks)
+        self._check_shapes(inputs, sinks, order)
+        if not self.delayed and self._is_chain(inputs, sinks):
             taken: OrderedDict[str, nn.Module] = OrderedDict()
             for name in order:
                 taken[attribute_name(name, taken)] = self.modules[name]
             return snn.SequentialState(taken)
-        outputs = {sink: ["" if a == source else a for a, b in self.edges if b == sink] for sink in sinks}
-        edges = [("" if a == source else a, b) for a, b in self.edges if b not in sinks]
+        outputs = {sink: self._before(sink) for sink in sinks}
+        edges = [(a, b) for a, b in self.edges if b not in sinks]
         shapes = {edge: self.shapes[edge[0]] for edge in edges if edge in self.delayed}
-        return GraphModule({name: self.modules[name] for name in order}, edges, shapes, outputs)
+        return GraphModule({name: self.modules[name] for name in order}, edges, shapes, outputs, inputs)
 
     def _named(self, name: str, node: Any) -> None:
         """The module of a node, behind a Scale of its own if its input is to be multiplied."""
         try:
+            if isinstance(node, nir.Delay):
+                shortened = any(target == name for _, target in self.delayed) and waits(node, self.dt)
+                self.modules[name] = read_delay(node, self.dt, self.dt if shortened else 0.0)
+                return
             if type(node) not in NEURONS:
                 self.modules[name] = LAYERS[type(node)].read(node)
                 return
             neuron = self.neurons[name] = read_neuron(node, self.dt, self.reset)
-        except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+        except (ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
             raise ValueError(f"node {name!r} ({type(node).__name__}): {error}") from error
         self.modules[name] = neuron.cell(self.dt)
         if neuron.gain is not None:
@@ -198,23 +209,25 @@ class _Reader:
 
     # ---- order and shapes --------------------------------------------------------------------------------------------
 
-    def _order(self, source: str, sinks: list[str]) -> list[str]:
+    def _order(self, inputs: list[str], sinks: list[str]) -> list[str]:
         forward: networkx.DiGraph = networkx.DiGraph()
-        forward.add_nodes_from([source, *self.modules, *sinks])
+        forward.add_nodes_from([*inputs, *self.modules, *sinks])
         forward.add_edges_from(edge for edge in self.edges if edge not in self.delayed)
         order = list(networkx.lexicographical_topological_sort(forward, key=str))
         return [name for name in order if name in self.modules]
 
-    def _is_chain(self, source: str, sinks: list[str]) -> bool:
+    def _is_chain(self, inputs: list[str], sinks: list[str]) -> bool:
         single = all(len(self._before(name)) == len(self._after(name)) == 1 for name in self.modules)
-        return single and len(sinks) == 1 and len(self._after(source)) == len(self._before(sinks[0])) == 1
+        ends = len(inputs) == len(sinks) == 1
+        return single and ends and len(self._after(inputs[0])) == len(self._before(sinks[0])) == 1
 
-    def _check_shapes(self, source: str, sinks: list[str], order: list[str]) -> None:
+    def _check_shapes(self, inputs: list[str], sinks: list[str], order: list[str]) -> None:
         """Runs one tick of one sample, node by node, and compares with what the nodes say."""
-        try:
-            self.shapes[source] = shape_of(self.diagram.nodes[source])
-        except ValueError as error:
-            raise ValueError(f"node {source!r} (Input): {error}") from error
+        for source in inputs:
+            try:
+                self.shapes[source] = shape_of(self.diagram.nodes[source])
+            except ValueError as error:
+                raise ValueError(f"node {source!r} (Input): {error}") from error
         for name in order:
             shape = self._incoming(name)
             self._repair_flatten(name, shape)
@@ -245,7 +258,9 @@ class _Reader:
         return next(iter(shapes))
 
     def _said(self, name: str) -> tuple[int, ...]:
-        neuron = self.neurons.get(name)
+        node, neuron = self.diagram.nodes.get(name), self.neurons.get(name)
+        if type(node) in _ELEMENTWISE and np.ndim(own := getattr(node, _ELEMENTWISE[type(node)])):
+            return tuple(np.shape(own))
         weight = getattr(self.modules[name], "weight", None)
         if neuron is None and weight is None:
             raise ValueError(f"node {name!r}: expected an input that does not only come from the last tick")
@@ -255,8 +270,8 @@ class _Reader:
         """What has a number for each neuron must not make its input larger, or say another size."""
         node_name = self.scaled.get(name, name)
         node, module = self.diagram.nodes[node_name], self.modules[name]
-        if isinstance(module, Scale) and name not in self.scaled:
-            own = tuple(module.scale.shape)
+        if type(node) in _ELEMENTWISE:
+            own = tuple(np.shape(getattr(node, _ELEMENTWISE[type(node)])))
         elif node_name in self.neurons and (name in self.scaled or name not in self.scaled.values()):
             own = self.neurons[node_name].shape
         else:

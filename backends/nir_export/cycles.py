@@ -2,23 +2,41 @@
 
 One rule, for reading and for writing: followed from the inputs depth first, in the order of the edges, the edge that
 comes back to a node on the way is the one that waits; and if it leaves a node that only passes on what one neuron gave
-(the weights of a recurrent layer), the wait is before that node: it sees the last tick's spikes.
+(the weights of a recurrent layer), the wait is before that node: it sees the last tick's spikes. A cycle through a
+Delay of a tick or more waits there, and nowhere else.
 """
 
 from collections.abc import Iterable, Sequence
 
+import networkx
+
 Edge = tuple[str, str]
 
 
-def delayed_edges(roots: Iterable[str], edges: Sequence[Edge], stateless: frozenset[str]) -> frozenset[Edge]:
-    """The edges to be delayed by one tick; without them the graph has no cycle."""
+def delayed_edges(
+    roots: Iterable[str], edges: Sequence[Edge], stateless: frozenset[str], waiting: frozenset[str] = frozenset()
+) -> frozenset[Edge]:
+    """The edges to be delayed by one tick; without them the graph has no cycle.
+
+    Args:
+        roots: the inputs.
+        edges: in the order of the file.
+        stateless: the nodes whose output depends on this tick's input alone.
+        waiting: the Delays of a tick or more. All edges into one that is part of a cycle are delayed, in place of its
+            first tick.
+    """
     after: dict[str, list[str]] = {}
     before: dict[str, list[str]] = {}
     for source, target in edges:
-        after.setdefault(source, []).append(target)
-        before.setdefault(target, []).append(source)
+        if target not in waiting:
+            after.setdefault(source, []).append(target)
+            before.setdefault(target, []).append(source)
     closing = _closing_edges([*roots, *after], after)
-    return frozenset(_moved_to_the_neuron(edge, before, after, stateless) for edge in closing)
+    delayed = {_moved_to_the_neuron(edge, before, after, stateless) for edge in closing}
+    forward: networkx.DiGraph = networkx.DiGraph(edge for edge in edges if edge not in delayed)
+    place = {name: k for k, part in enumerate(networkx.strongly_connected_components(forward)) for name in part}
+    shortened = {b for a, b in edges if b in waiting and place.get(a) == place.get(b)}
+    return frozenset(delayed | {(a, b) for a, b in edges if b in shortened})
 
 
 def _closing_edges(starts: Sequence[str], after: dict[str, list[str]]) -> list[Edge]:

@@ -1,7 +1,8 @@
 """A NIR graph as it is read: one level, checked, each node with its neighbours."""
 
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import nir
 import numpy as np
 
 from norse.backends.nir_export.cycles import Edge, delayed_edges
+from norse.backends.nir_export.delays import waits
 from norse.backends.nir_export.layers import BY_PRIMITIVE as LAYERS
 from norse.backends.nir_export.neurons import BY_PRIMITIVE as NEURONS
 
@@ -32,38 +34,52 @@ class Diagram:
         return [name for name, node in self.nodes.items() if isinstance(node, primitive)]
 
 
-def read_diagram(graph: Any) -> Diagram:
-    """Raises ValueError, with the node's name, where the graph is none that a network can be made of."""
-    nodes, edges = _flattened(graph, "")
+READ = (nir.Delay, *NEURONS, *LAYERS)  # the primitives that a node can be, besides ports and subgraphs
+
+
+def read_diagram(graph: Any, dt: Callable[[Sequence[Any], Mapping[str, Any]], float]) -> tuple[Diagram, float]:
+    """The graph in one level, and its time step, which `dt` finds from the nodes and the metadata.
+
+    Raises ValueError, with the node's name, where the graph is none that a network can be made of.
+    """
+    nodes, edges = flattened(graph, "")
     for name, node in nodes.items():
-        if not isinstance(node, nir.Input | nir.Output) and type(node) not in NEURONS and type(node) not in LAYERS:
-            known = ", ".join(sorted(kind.__name__ for kind in (*NEURONS, *LAYERS)))
+        if not isinstance(node, nir.Input | nir.Output) and type(node) not in READ:
+            known = ", ".join(sorted(kind.__name__ for kind in READ))
             raise ValueError(f"node {name!r}: expected one of {known}, got {type(node).__name__}")
-    repeated = sorted({edge for edge in edges if edges.count(edge) > 1})
-    if repeated:
-        raise ValueError(f"edge {repeated[0][0]!r} -> {repeated[0][1]!r}: expected each edge once, got it again")
+    for edge, count in Counter(edges).items():
+        if count > 1:  # edges are a set of pairs: to say one again says nothing
+            repaired(f"edge {edge[0]!r} -> {edge[1]!r}: it is there {count} times; taken once")
+    edges = list(dict.fromkeys(edges))
     inputs = [name for name, node in nodes.items() if isinstance(node, nir.Input)]
     outputs = [name for name, node in nodes.items() if isinstance(node, nir.Output)]
-    if len(inputs) != 1:
-        raise ValueError(f"expected one Input node, got {inputs or 'none'}")
+    if not inputs:
+        raise ValueError("expected an Input node, got none")
     if not outputs:
         raise ValueError("expected an Output node, got none")
     fed = {target for _, target in edges}
     for name in nodes:
         if name not in fed and name not in inputs:
             raise ValueError(f"node {name!r} ({type(nodes[name]).__name__}): expected an edge into it, got none")
-    stateless = frozenset(name for name, node in nodes.items() if type(node) not in NEURONS)
+    for source, target in edges:
+        for end, kind in ((target, nir.Input), (source, nir.Output)):
+            if isinstance(nodes[end], kind):
+                way = "into an Input" if kind is nir.Input else "out of an Output"
+                raise ValueError(f"edge {source!r} -> {target!r}: expected no edge {way} of the graph")
     metadata = graph.metadata if isinstance(graph.metadata, dict) else {}
-    return Diagram(nodes, tuple(edges), delayed_edges(inputs, edges, stateless), metadata)
+    step = dt(list(nodes.values()), metadata)
+    stateless = frozenset(name for name, node in nodes.items() if type(node) not in (nir.Delay, *NEURONS))
+    waiting = frozenset(name for name, node in nodes.items() if waits(node, step))
+    return Diagram(nodes, tuple(edges), delayed_edges(inputs, edges, stateless, waiting), metadata), step
 
 
-def _flattened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[Edge]]:
+def flattened(graph: Any, prefix: str) -> tuple[dict[str, Any], list[Edge]]:
     """Subgraphs are put in place of their nodes: what enters one goes to where its Input goes."""
     nodes: dict[str, Any] = {}
     edges: list[Edge] = []
     for name, node in graph.nodes.items():
         if isinstance(node, nir.NIRGraph):
-            inner, inner_edges = _flattened(node, f"{prefix}{name}.")
+            inner, inner_edges = flattened(node, f"{prefix}{name}.")
             nodes |= inner
             edges += inner_edges
         else:

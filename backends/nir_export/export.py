@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+import norse.torch as snn
 from norse.backends.nir_export.arrays import finite, of_shape
 from norse.backends.nir_export.cycles import Edge, delayed_edges
+from norse.backends.nir_export.delays import KINDS as DELAYS
+from norse.backends.nir_export.delays import waits, write_delay
+from norse.backends.nir_export.diagram import flattened
 from norse.backends.nir_export.file import write_file
 from norse.backends.nir_export.layers import INSTEAD, VANISHING, row_of
-from norse.backends.nir_export.network import Network, trace_network
+from norse.backends.nir_export.nested import nested
+from norse.backends.nir_export.network import Example, Network, trace_network
 from norse.backends.nir_export.neurons import BY_STEP, NEURONS, starts_at_rest, write_neuron
+from norse.backends.nir_export.scale import Scale
 from norse.compiler.ir import Node, Operand, Ref, refs
 from norse.compiler.trace.model import untraceable
 
@@ -28,9 +35,10 @@ def to_nir(
     model: nn.Module,
     path: str | os.PathLike[str] | None = None,
     *,
-    example_input: Tensor | None = None,
+    example_input: Example | None = None,
     dt: float | None = None,
     time_scaling_factor: float = 1.0,
+    subgraphs: bool = False,
 ) -> Any:
     """The model as a nir.NIRGraph, written to `path` if there is one. See `norse.to_nir`."""
     if not isinstance(model, nn.Module):
@@ -39,7 +47,7 @@ def to_nir(
         raise ValueError(f"norse.to_nir: argument time_scaling_factor: expects above 0, got {time_scaling_factor}")
     try:
         network = trace_network(model, example_input)
-        graph = _Writer(network, time_scaling_factor).written(dt)
+        graph = _Writer(network, time_scaling_factor).written(dt, subgraphs)
     except ValueError as error:
         raise ValueError(f"norse.to_nir: {type(model).__name__}: {error}") from error
     if path is not None:
@@ -55,6 +63,7 @@ class _LastTick:
 
 
 Source = str | _LastTick
+Lagged = tuple[str, str, int]  # an edge, and how many ticks ago its value was
 
 
 @dataclass
@@ -65,39 +74,51 @@ class _Writer:
     edges: list[tuple[Source, str]] = field(default_factory=list)
     # For every value of the IR, the NIR nodes whose outputs add up to it.
     sources: dict[str, tuple[Source, ...]] = field(default_factory=dict)
+    inputs: list[str] = field(default_factory=list)
+    inside: tuple[str, ...] = ()  # the modules that the operation is in, outermost first
+    paths: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each node, those and its name
+    added: list[Lagged] = field(default_factory=list)  # edges into new Delays
     steps: dict[float, str] = field(default_factory=dict)  # dt of neurons -> the first such layer
 
-    def written(self, dt: float | None) -> Any:
+    def written(self, dt: float | None, subgraphs: bool) -> Any:
         graph = self.network.graph
-        self._add("input", nir.Input({"input": np.array(self.network.shape(graph.inputs[0]))}))
-        self.sources[graph.inputs[0]] = ("input",)
+        for wish, value in self.network.inputs.items():
+            name = self._add(wish, nir.Input({"input": np.array(self.network.shape(value))}))
+            self.sources[value] = (name,)
+            self.inputs.append(name)
         self.sources.update({name: (_LastTick(value),) for name, value in self.network.fed_back.items()})
         needed = _needed(self.network)
         for node in graph.nodes:
             if needed.intersection(node.outputs):
                 self._write(node)
-        for k, name in enumerate(self.network.outputs):
-            wish = "output" if len(self.network.outputs) == 1 else f"output_{k}"
-            self._add(wish, nir.Output({"output": np.array(self.network.shape(name))}), self.sources[name])
-        edges = self._ordered(*self._resolved())
-        metadata = {"dt": self._dt(dt), "discretisation": DISCRETISATION}
+        for wish, value in self.network.outputs:
+            self.inside = ()
+            self._add(wish, nir.Output({"output": np.array(self.network.shape(value))}), self.sources[value])
+        step = self._dt(dt)
+        edges = self._edges(step)
+        metadata = {"dt": step, "discretisation": DISCRETISATION}
+        nodes = self.nodes
+        if subgraphs:
+            nodes, edges = self._nested(edges, step)
         if all(_nir_infers(node) for node in self.nodes.values()):
-            return nir.NIRGraph(self.nodes, edges, metadata=metadata)
+            return nir.NIRGraph(nodes, edges, metadata=metadata, type_check=nodes is self.nodes)
         warnings.warn(
             "norse.to_nir: nir can't work out the shapes of grouped convolutions and of rectangular kernels: other "
             "tools may need nir.read(file, type_check=False)",
             stacklevel=4,
         )
-        return nir.NIRGraph(self.nodes, edges, metadata=metadata, type_check=False)
+        return nir.NIRGraph(nodes, edges, metadata=metadata, type_check=False)
 
     # ---- nodes -------------------------------------------------------------------------------------------------------
 
     def _write(self, node: Node) -> None:
+        path = str(node.attrs.get("_path", f"{node.module}."))
+        self.inside = tuple(part for part in path.split(".")[:-1] if part and part != "lifted_module")
         if node.op in ("enter", "leave", "detach", "identity"):
             self.sources[node.output] = self._of(node.inputs[0])
-        elif node.op == "add":
+        elif node.op in ("add", "sub"):
             self._sum(node)
-        elif node.op == "mul":
+        elif node.op in ("mul", "div", "neg"):
             self._product(node)
         elif node.op == "linear":
             self._linear(node)
@@ -115,6 +136,9 @@ class _Writer:
         path = node.attrs["_path"]
         layer = self.network.modules[path]
         where = _layer_name(path, layer)
+        if isinstance(layer, DELAYS) and not untraceable(layer):
+            self._delay(node, path, layer, where)
+            return
         if node.op == "eager" and (row_of(layer) is None or untraceable(layer)):
             reason = self.network.eager.get(path, "it can't be traced")
             raise ValueError(f"{where}: expected a layer that the compiler understands, but {reason}")
@@ -140,7 +164,22 @@ class _Writer:
             made = write()
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
-        self.sources[node.output] = (self._add(_wish(path, node), made, self._of(node.inputs[0])),)
+        self.sources[node.outputs[0]] = (self._add(_wish(path, node), made, self._of(node.inputs[0])),)
+
+    def _delay(self, node: Node, path: str, layer: Any, where: str) -> None:
+        operand, *state = node.uses
+        if isinstance(layer, snn.SynapseDelay):
+            carried = not state
+        else:
+            carried = [self.network.fed_back.get(name) for name in state] == [*node.outputs[1:]]
+        if not carried or self.network.over_time != isinstance(layer, snn.SynapseDelay):
+            raise ValueError(
+                f"{where}: expected its state to be carried from each tick to the next, unchanged; got a model that "
+                "drops, changes or replaces it"
+            )
+        self.steps.setdefault(float(layer.dt), where)
+        shape, dtype = self.network.shape(operand), self.network.dtype(operand)
+        self._named(where, path, node, lambda: write_delay(layer, shape, dtype, self.scaling))
 
     def _neuron(self, node: Node) -> None:
         path: str = node.attrs["_path"]
@@ -216,25 +255,32 @@ class _Writer:
         if not all(isinstance(operand, Ref) and operand.name in self.sources for operand in node.inputs):
             raise ValueError(f"{_forward(node)}: NIR can't add a constant; use the bias of a Linear")
         one, other = (self._of(operand) for operand in node.inputs)
-        if self.network.shape(node.uses[0]) != self.network.shape(node.uses[1]):
+        shape, dtype = self.network.shape(node.output), self.network.dtype(node.output)
+        if any(self.network.shape(use) != shape for use in node.uses):
             raise ValueError(
                 f"{_forward(node)}: expected two values of one shape in a sum, got {node.uses} that broadcast"
             )
-        if set(one) & set(other):
-            scale = nir.Scale(np.ones(self.network.shape(node.output), np.float32))
-            other = (self._add("scale", scale, other),)
+        sign = -1.0 if node.op == "sub" else 1.0
+        if sign < 0 or set(one) & set(other):
+            other = (self._add("scale", nir.Scale(of_shape(sign, shape, dtype, "scale")), other),)
         self.sources[node.output] = (*one, *other)
 
     def _product(self, node: Node) -> None:
+        """x · c, x / c and -x, with c a number or a parameter, are a Scale."""
         values = [operand for operand in node.inputs if isinstance(operand, Ref) and operand.name in self.sources]
-        if len(values) != 1:
-            raise ValueError(f"{_forward(node)}: NIR can't multiply two values")
-        (factor,) = (operand for operand in node.inputs if operand != values[0])
+        if len(values) != 1 or (node.op == "div" and values[0] != node.inputs[0]):
+            raise ValueError(f"{_forward(node)}: NIR can't {'divide by a value' if values else 'multiply two values'}")
+        others = [operand for operand in node.inputs if operand != values[0]]
         shape, dtype = self.network.shape(node.output), self.network.dtype(node.output)
         if shape != self.network.shape(values[0].name):
             raise ValueError(f"{_forward(node)}: expected a product of the value's shape, got {list(shape)}")
-        scale = nir.Scale(of_shape(self._constant(node, factor), shape, dtype, f"{_forward(node)}: factor"))
-        self.sources[node.output] = (self._add(_wish(node.module, node, "scale"), scale, self._of(values[0])),)
+        factor = self._constant(node, others[0]) if others else -1.0
+        made = of_shape(factor, shape, dtype, f"{_forward(node)}: factor")
+        if node.op == "div":
+            made = finite(1 / made, f"{_forward(node)}: 1 / {factor}")
+        suffix = "" if isinstance(self.network.modules.get(node.module), Scale) else "scale"
+        name = self._add(_wish(node.module, node, suffix), nir.Scale(made), self._of(values[0]))
+        self.sources[node.output] = (name,)
 
     def _linear(self, node: Node) -> None:
         weight = finite(self._constant(node, node.inputs[1]), f"{_forward(node)}: weight")
@@ -275,44 +321,97 @@ class _Writer:
         while name in self.nodes:
             name, count = f"{wish}_{count}", count + 1
         self.nodes[name] = node
+        self.paths[name] = (*self.inside, name)
         self.edges += [(source, name) for source in sources]
         return name
 
     def _of(self, operand: Operand) -> tuple[Source, ...]:
         return self.sources[_only_ref(operand)]
 
-    def _resolved(self) -> tuple[list[Edge], frozenset[Edge]]:
-        """The edges between nodes, and those among them that carry the last tick's value."""
-        edges: list[Edge] = []
-        delayed: set[Edge] = set()
-        for source, target in self.edges:
-            if isinstance(source, str):
-                edges.append((source, target))
-                continue
-            for before in self.sources[source.of]:
-                if not isinstance(before, str):
-                    raise ValueError(f"node {target!r}: NIR can't say a value of two ticks ago")
-                edges.append((before, target))
-                delayed.add((before, target))
-        if len(set(edges)) != len(edges):
-            raise ValueError(f"NIR knows an edge once, got {sorted(e for e in edges if edges.count(e) > 1)} twice")
-        return edges, frozenset(delayed)
+    def _edges(self, dt: float) -> list[Edge]:
+        """The edges, in an order from which a reader sees which of them wait a tick.
 
-    def _ordered(self, edges: list[Edge], delayed: frozenset[Edge]) -> list[Edge]:
-        """In the order of computation, which a reader needs to see which edges are the delayed ones."""
+        A value of the last tick that closes a cycle comes over an edge that a reader has to delay. Any other, or one
+        that the reader would not find, or of several ticks ago, comes through a Delay of its own.
+        """
+        lagged = self._delays_lengthened(dt)
+        loops: networkx.DiGraph = networkx.DiGraph([(a, b) for a, b, _ in lagged])
+        place = {name: k for k, part in enumerate(networkx.strongly_connected_components(loops)) for name in part}
+        twice = Counter((a, b) for a, b, _ in lagged)
+
+        def told(edge: Lagged) -> bool:
+            return edge[2] == 1 and place[edge[0]] == place[edge[1]] and twice[edge[:2]] == 1
+
+        kept = self._order([edge if edge[2] == 0 or told(edge) else self._delayed(edge, dt) for edge in lagged], dt)
+        delayed = frozenset((a, b) for a, b, lag in kept if lag)
+        edges = [(a, b) for a, b, _ in kept]
+        if self._understood(edges, dt) == delayed:
+            return edges
+        return [(a, b) for a, b, _ in self._order([e if e[2] == 0 else self._delayed(e, dt) for e in kept], dt)]
+
+    def _delays_lengthened(self, dt: float) -> list[Lagged]:
+        """The edges between nodes; what a Delay gets from some ticks ago it gets now, and waits longer."""
+        lagged: list[Lagged] = []
+        for source, target in self.edges:
+            lagged += [(name, target, lag) for name, lag in self._traced_back(source)]
+        for name, node in self.nodes.items():
+            least = min((lag for _, target, lag in lagged if target == name), default=0)
+            if isinstance(node, nir.Delay) and least:
+                node.delay = (node.delay + np.float64(least * dt)).astype(node.delay.dtype)
+                lagged = [(a, b, lag - least if b == name else lag) for a, b, lag in lagged]
+        return lagged
+
+    def _traced_back(self, source: Source, lag: int = 0) -> list[tuple[str, int]]:
+        """The nodes that a source is the sum of, each with how many ticks ago its value was."""
+        if isinstance(source, str):
+            return [(source, lag)]
+        if lag > len(self.network.fed_back):
+            raise ValueError("its state hands a value on from tick to tick for ever, and nothing gives it one")
+        return [found for before in self.sources[source.of] for found in self._traced_back(before, lag + 1)]
+
+    def _delayed(self, edge: Lagged, dt: float) -> Lagged:
+        """The edge from a new Delay, into which the old one goes."""
+        source, target, lag = edge
+        name = f"{source}_delay" if lag == 1 else f"{source}_delay_{lag}"
+        if name not in self.nodes:
+            self.nodes[name] = nir.Delay(np.full(self._shape(source), lag * dt, np.float32))
+            self.added.append((source, name, 0))
+        return name, target, 0
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """Of what a node gives, of one sample."""
+        values = [value for value, sources in self.sources.items() if sources == (name,)]
+        if values:
+            return self.network.shape(values[0])
+        return tuple(int(size) for size in next(iter(self.nodes[name].output_type.values())))
+
+    def _order(self, edges: list[Lagged], dt: float) -> list[Lagged]:
+        """In the order of computation, those that wait aside."""
+        edges = [*edges, *self.added]
         forward: networkx.DiGraph = networkx.DiGraph()
         forward.add_nodes_from(self.nodes)
-        forward.add_edges_from(edge for edge in edges if edge not in delayed)
+        forward.add_edges_from((a, b) for a, b, lag in edges if not lag and not waits(self.nodes[b], dt))
         place = {name: index for index, name in enumerate(networkx.lexicographical_topological_sort(forward, key=str))}
-        edges = sorted(edges, key=lambda edge: place[edge[1]])
+        self.added = []
+        return sorted(edges, key=lambda edge: place[edge[1]])
+
+    def _nested(self, edges: list[Edge], dt: float) -> tuple[dict[str, Any], list[Edge]]:
+        """With submodules as graphs, if a reader who puts them in place again finds the same edges that wait."""
+        shapes = {name: self._shape(name) for name in self.nodes}
+        nodes, outer = nested(self.nodes, edges, self.paths, shapes)
+        flat, flat_edges = flattened(nir.NIRGraph(nodes, outer, metadata={}, type_check=False), "")
+        own = {id(node): name for name, node in self.nodes.items()}
+        names = {name: own[id(node)] for name, node in flat.items()}
+        flat_edges = [(names[a], names[b]) for a, b in flat_edges]
+        same = set(flat_edges) == set(edges) and self._understood(flat_edges, dt) == self._understood(edges, dt)
+        return (nodes, outer) if same else (self.nodes, edges)
+
+    def _understood(self, edges: list[Edge], dt: float) -> frozenset[Edge]:
+        """The edges that a reader delays, those into Delays aside, which only cut the Delay in two."""
         stateless = frozenset(name for name, node in self.nodes.items() if type(node) not in _STATEFUL)
-        understood = delayed_edges(["input"], edges, stateless)
-        if understood != delayed:
-            raise ValueError(
-                "NIR leaves to the reader which edge of a cycle takes a tick: expected "
-                f"{sorted(map(_arrow, delayed))}, a reader takes {sorted(map(_arrow, understood))}"
-            )
-        return edges
+        waiting = frozenset(name for name, node in self.nodes.items() if waits(node, dt))
+        found = delayed_edges(self.inputs, edges, stateless, waiting)
+        return frozenset(edge for edge in found if edge[1] not in waiting)
 
     def _dt(self, dt: float | None) -> float:
         if len(self.steps) > 1:
@@ -327,14 +426,14 @@ class _Writer:
         return own * self.scaling
 
 
-_STATEFUL = tuple(row.primitive for row in NEURONS)
+_STATEFUL = (nir.Delay, *(row.primitive for row in NEURONS))
 
 
 def _needed(network: Network) -> set[str]:
     """The values that the outputs depend on, in this tick or an earlier one."""
     producers = network.graph.producers
     needed: set[str] = set()
-    todo = list(network.outputs)
+    todo = [value for _, value in network.outputs]
     while todo:
         name = todo.pop()
         if name in needed:

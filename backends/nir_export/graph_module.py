@@ -27,15 +27,20 @@ class GraphModule(torch.nn.Module):
 
     Args:
         modules: the nodes in the order in which they run, by their names in the graph.
-        edges: (from, to); what comes in is added up, in this order. "" is the graph's input.
+        edges: (from, to); what comes in is added up, in this order.
         delayed: those of the edges that carry the last tick's value (0 before the first), with one sample's shape.
         outputs: the name of each output, and the nodes that it is the sum of.
+        inputs: the names of the inputs.
 
     Returns:
-        `forward(x, state=None)` gives (output, GraphState); of several outputs, a dictionary of them by name.
+        `forward(x, state=None)` gives (output, GraphState). Several inputs are a dictionary of them by name, and so are
+        several outputs.
+
+    Raises:
+        ValueError: from forward, if the dictionary has other names than the inputs.
 
     Example:
-        >>> skip = GraphModule({"a": torch.nn.Identity()}, [("", "a")], {}, {"out": ["a", ""]})
+        >>> skip = GraphModule({"a": torch.nn.Identity()}, [("in", "a")], {}, {"out": ["a", "in"]}, ["in"])
         >>> skip(torch.ones(1, 2))
         (tensor([[2., 2.]]), GraphState(modules=[None], delayed=[]))
     """
@@ -46,6 +51,7 @@ class GraphModule(torch.nn.Module):
         edges: Sequence[Edge],
         delayed: Mapping[Edge, tuple[int, ...]],
         outputs: Mapping[str, Sequence[str]],
+        inputs: Sequence[str],
     ) -> None:
         super().__init__()
         self.attributes: dict[str, str] = {}
@@ -54,18 +60,24 @@ class GraphModule(torch.nn.Module):
             self.attributes[name] = attribute
             self.add_module(attribute, module)
         self.edges, self.delayed, self.outputs = tuple(edges), dict(delayed), dict(outputs)
+        self.inputs = tuple(inputs)
 
     def extra_repr(self) -> str:
-        arrows = (f"{a or 'input'} {'-1 tick->' if (a, b) in self.delayed else '->'} {b}" for a, b in self.edges)
+        arrows = (f"{a} {'-1 tick->' if (a, b) in self.delayed else '->'} {b}" for a, b in self.edges)
         return ", ".join(arrows)
 
-    def forward(self, x: Tensor, state: GraphState | None = None) -> tuple[Any, GraphState]:
-        """One tick: input and state (or None) -> output(s) and state."""
+    def forward(self, x: Any, state: GraphState | None = None) -> tuple[Any, GraphState]:
+        """One tick: input(s) and state (or None) -> output(s) and state."""
+        values: dict[str, Tensor] = dict(x) if isinstance(x, Mapping) else {self.inputs[0]: x}
+        if values.keys() != set(self.inputs):
+            got = sorted(values) if isinstance(x, Mapping) else type(x).__name__
+            raise ValueError(f"GraphModule: argument x: expects a dictionary of {list(self.inputs)}, got {got}")
         if state is None:
-            zeros = [x.new_zeros(x.shape[0], *shape) for shape in self.delayed.values()]
+            first = values[self.inputs[0]]
+            zeros = [first.new_zeros(first.shape[0], *shape) for shape in self.delayed.values()]
             state = GraphState([None] * len(self.attributes), zeros)
         last = dict(zip(self.delayed, state.delayed, strict=True))
-        values, states = {"": x}, []
+        states = []
         for (name, attribute), before in zip(self.attributes.items(), state.modules, strict=True):
             incoming = [last[a, b] if (a, b) in last else values[a] for a, b in self.edges if b == name]
             module = getattr(self, attribute)
@@ -89,7 +101,7 @@ def attribute_name(name: str, taken: Any = ()) -> str:
     return attribute
 
 
-_RESERVED = ("attributes", "edges", "delayed", "outputs", "training", "return_hidden")
+_RESERVED = ("attributes", "edges", "delayed", "inputs", "outputs", "training", "return_hidden")
 
 
 def _sum(values: Sequence[Tensor]) -> Tensor:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from norse.backends.nir_export.arrays import finite, tensor
+import norse.torch as snn
+from norse.backends.nir_export.arrays import finite, of_shape, tensor, uniform
 from norse.backends.nir_export.scale import Scale
 
 Shape = tuple[int, ...]
@@ -82,6 +83,10 @@ def _write_pool(primitive: Any) -> Callable[[Any, Shape, int], Any]:
         return primitive(kernel_size=_pair(layer.kernel_size), stride=_pair(stride), padding=padding)
 
     return write
+
+
+def _write_threshold(layer: Any, shape: Shape, leading: int) -> Any:
+    return nir.Threshold(of_shape(layer.threshold, shape, layer.threshold.dtype, "threshold"))
 
 
 def _expect(layer: Any, name: str, value: Any) -> None:
@@ -169,6 +174,8 @@ LAYERS = (
           lambda layer: layer.norm_type == 1),
     Layer(Scale, nir.Scale, None, lambda layer, shape, leading: nir.Scale(scale=finite(layer.scale, "scale")),
           lambda node: Scale(tensor(finite(node.scale, "scale")))),
+    Layer(snn.Threshold, nir.Threshold, None, _write_threshold,
+          lambda node: snn.Threshold(uniform(finite(node.threshold, "threshold")))),
 )  # fmt: skip
 
 BY_PRIMITIVE: Mapping[type, Layer] = {row.primitive: row for row in reversed(LAYERS)}

@@ -1,5 +1,6 @@
 """The network that a model is, from the IR: its graph, what its results are, and what it hands to its next tick."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,16 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 import norse.torch as snn
+from norse.backends.nir_export.delays import KINDS as DELAYS
 from norse.compiler.errors import Unsupported
-from norse.compiler.ir import BATCH, TIME, Graph, Ref, Type
+from norse.compiler.ir import BATCH, TIME, Graph, Ref
 from norse.compiler.module import CompiledModule
 from norse.compiler.trace.model import Trace, trace_model, untraceable
+from norse.torch.functional.delay import buffer_length
 from norse.torch.module.stateful import is_stateful
+
+# One tensor; a tuple of them, the arguments of a forward; a dictionary of them, its only argument.
+Example = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ class Network:
 
     graph: Graph
     modules: Mapping[str, nn.Module]
-    outputs: tuple[str, ...]
+    inputs: Mapping[str, str]  # name -> value
+    outputs: tuple[tuple[str, str], ...]  # name, value
     fed_back: Mapping[str, str]
     over_time: bool
     eager: Mapping[str, str]  # module path -> why it could not be followed
@@ -43,64 +50,100 @@ class Network:
         return 2 if self.over_time and not in_lift else 1
 
 
-def trace_network(model: nn.Module, example: Tensor | None) -> Network:
+def trace_network(model: nn.Module, example: Example | None) -> Network:
     """Traces the model, with an example input [B, ...] of one tick or [T, B, ...] over time.
 
     Raises:
         ValueError: if the example's shape is needed, or does not fit.
     """
-    while isinstance(model, CompiledModule):
-        model = model.model
-    lifts = 0
-    while type(model) is snn.Lift and untraceable(model) is None:
-        model, lifts = model.lifted_module, lifts + 1
-    over_time = any(isinstance(module, snn.SNN | snn.SNNRecurrent | snn.Lift) for module in model.modules())
+    model, lifts = tick_of(model)
+    over_time = runs_over_time(model)
     if example is None:
         example = _example(model, over_time)
     else:
         expected = "[T, B, features ...]" if over_time or lifts else "[B, features ...]"
-        if not isinstance(example, Tensor) or example.dim() < 2 + (over_time or lifts > 0):
-            got = list(example.shape) if isinstance(example, Tensor) else type(example).__name__
-            raise ValueError(f"argument example_input: expected a tensor {expected}, got {got}")
+        leaves = pytree.tree_leaves(example)
+        for leaf in leaves or [None]:
+            if not isinstance(leaf, Tensor) or leaf.dim() < 2 + (over_time or lifts > 0):
+                got = list(leaf.shape) if isinstance(leaf, Tensor) else type(leaf).__name__
+                raise ValueError(f"argument example_input: expected a tensor {expected}, got {got}")
         for _ in range(lifts):
-            example = example[0]
-    trace = _trace(model, example)
+            example = pytree.tree_map(lambda leaf: leaf[0], example)
+    args = example if isinstance(example, tuple) else (example,)
+    inputs = _input_names(model, example)
+    trace = _trace(model, args)
     result = trace.outputs
     if not is_stateful(model):
         states = {name for node in trace.graph.nodes for name in node.outputs[0 if node.op == "last" else 1 :]}
-        outputs = tuple(name for name in _names(result) if name not in states)
-        return _network(model, trace, outputs, {}, over_time)
+        outputs = tuple((name, value) for name, value in _named(result) if value not in states)
+        return _network(model, trace, inputs, outputs, {}, over_time)
     if over_time:
-        return _network(model, trace, _names(result[0]), {}, over_time)
+        return _network(model, trace, inputs, _named(result[0]), {}, over_time)
     state = pytree.tree_map(
-        lambda leaf: _zeros(trace.graph.types[leaf.name], example) if isinstance(leaf, Ref) else leaf,
+        lambda leaf: _zeros(trace.graph, leaf.name, model, args) if isinstance(leaf, Ref) else leaf,
         result[1],
         is_leaf=_is_ref,
     )
-    carried = _trace(model, example, state)
+    carried = _trace(model, args, state)
     if pytree.tree_structure(carried.outputs[1], is_leaf=_is_ref) != pytree.tree_structure(state):
         raise ValueError("its state has another structure after its second tick than after its first")
     after = pytree.tree_leaves(carried.outputs[1], is_leaf=_is_ref)
     places = [leaf for leaf, before in zip(after, pytree.tree_leaves(state), strict=True) if isinstance(before, Tensor)]
     if not all(isinstance(leaf, Ref) for leaf in places):
         raise ValueError("its state is a tensor in one tick and something else in another")
-    fed_back = dict(zip(carried.graph.inputs[1:], (leaf.name for leaf in places), strict=True))
-    return _network(model, carried, _names(carried.outputs[0]), fed_back, over_time)
+    fed_back = dict(zip(carried.graph.inputs[len(inputs) :], (leaf.name for leaf in places), strict=True))
+    return _network(model, carried, inputs, _named(carried.outputs[0]), fed_back, over_time)
+
+
+def tick_of(model: nn.Module) -> tuple[nn.Module, int]:
+    """The model without `norse.compile` and without Lifts around it, and how many of these there were."""
+    while isinstance(model, CompiledModule):
+        model = model.model
+    lifts = 0
+    while type(model) is snn.Lift and untraceable(model) is None:
+        model, lifts = model.lifted_module, lifts + 1
+    return model, lifts
+
+
+def runs_over_time(model: nn.Module) -> bool:
+    """Whether a model's input has ticks: one with a layer over time."""
+    kinds = snn.SNN | snn.SNNRecurrent | snn.Lift | snn.SynapseDelay
+    return any(isinstance(module, kinds) for module in model.modules())
 
 
 def _network(
-    model: nn.Module, trace: Trace, outputs: tuple[str, ...], fed_back: Mapping[str, str], over_time: bool
+    model: nn.Module,
+    trace: Trace,
+    inputs: tuple[str, ...],
+    outputs: tuple[tuple[str, str], ...],
+    fed_back: Mapping[str, str],
+    over_time: bool,
 ) -> Network:
     if not outputs:
         raise ValueError("it returns no tensor")
-    return Network(trace.graph, dict(model.named_modules()), outputs, fed_back, over_time, trace.eager)
+    named = dict(zip(inputs, trace.graph.inputs, strict=False))
+    return Network(trace.graph, dict(model.named_modules()), named, outputs, fed_back, over_time, trace.eager)
 
 
-def _trace(model: nn.Module, *args: Any) -> Trace:
+def _trace(model: nn.Module, args: tuple[Any, ...], state: Any = None) -> Trace:
     try:
-        return trace_model(model, args, {})
+        if state is None:
+            return trace_model(model, args, {}, kept=DELAYS)
+        if len(args) == 1:
+            return trace_model(model, (*args, state), {}, kept=DELAYS)
+        return trace_model(model, args, {"state": state}, kept=DELAYS)
     except Unsupported as why:
         raise ValueError(f"it can't be traced: {why}") from why
+
+
+def _input_names(model: nn.Module, example: Example) -> tuple[str, ...]:
+    """One input is called input; several have the names that the model's forward gives them."""
+    if isinstance(example, dict):
+        return tuple(map(str, example))
+    if isinstance(example, tuple) and len(example) > 1:
+        names = [name for name in inspect.signature(model.forward).parameters if name != "state"]
+        return tuple(names[k] if k < len(names) else f"input_{k}" for k in range(len(example)))
+    return ("input",)
 
 
 def _example(model: nn.Module, over_time: bool) -> Tensor:
@@ -118,14 +161,25 @@ def _example(model: nn.Module, over_time: bool) -> Tensor:
     )
 
 
-def _zeros(type_: Type, example: Tensor) -> Tensor:
-    sizes = [example.shape[0] if axis == BATCH else axis for axis in type_.axes]
-    return torch.zeros(sizes, dtype=type_.dtype, device=example.device)  # type: ignore[arg-type]
+def _zeros(graph: Graph, name: str, model: nn.Module, args: tuple[Any, ...]) -> Tensor:
+    """A state of the shape that a tick leaves. The first axis of a delay's buffer is no batch, but ticks."""
+    example, type_, made = pytree.tree_leaves(args)[0], graph.types[name], graph.producers.get(name)
+    sizes: list[Any] = [example.shape[0] if axis == BATCH else axis for axis in type_.axes]
+    if made is not None and made.op == "eager" and name != made.outputs[0]:
+        layer: Any = model.get_submodule(made.attrs["_path"])
+        if isinstance(layer, DELAYS):
+            delayed = graph.types[made.outputs[0]].axes
+            sizes = [buffer_length(layer.max_delay, layer.dt), example.shape[0], *delayed[1:]]
+    return torch.zeros(sizes, dtype=type_.dtype, device=example.device)
 
 
-def _names(result: Any) -> tuple[str, ...]:
-    leaves = pytree.tree_leaves(result, is_leaf=_is_ref)
-    return tuple(leaf.name for leaf in leaves if isinstance(leaf, Ref))
+def _named(result: Any) -> tuple[tuple[str, str], ...]:
+    """What a model gives, by name: the keys of a dictionary, else output, or output_0, output_1, ..."""
+    if isinstance(result, dict) and all(isinstance(leaf, Ref) for leaf in result.values()):
+        return tuple((str(name), leaf.name) for name, leaf in result.items())
+    leaves = [leaf for leaf in pytree.tree_leaves(result, is_leaf=_is_ref) if isinstance(leaf, Ref)]
+    names = ["output"] if len(leaves) == 1 else [f"output_{k}" for k in range(len(leaves))]
+    return tuple((name, leaf.name) for name, leaf in zip(names, leaves, strict=True))
 
 
 def _is_ref(leaf: Any) -> bool:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 import norse.torch as snn
-from norse.backends.nir_export.arrays import numbers, of_shape, tensor
+from norse.backends.nir_export.arrays import numbers, of_shape, uniform
+from norse.backends.nir_export.integrator import IntegratorCell, IntegratorParameters, integrator_step
 from norse.torch.functional.iaf import IAFParameters, iaf_feed_forward_step, iaf_step
 from norse.torch.functional.leaky_integrator import LIParameters, li_feed_forward_step, li_step
 from norse.torch.functional.leaky_integrator_box import LIBoxParameters, li_box_feed_forward_step, li_box_step
@@ -33,7 +34,7 @@ class Neuron:
     parameters: Callable[..., Any]
     rates: Mapping[str, str]  # NIR's time constant -> the parameter that is its inverse
     potentials: Mapping[str, str]  # NIR's potential -> the parameter that it is
-    start: str  # the parameter that v starts from
+    start: str  # the parameter that v starts from; "": 0
 
     @property
     def has_synapse(self) -> bool:
@@ -55,6 +56,8 @@ NEURONS = (
            LIFParameters, _SYNAPSE, {**_LEAK, **_SPIKE}, "v_leak"),
     Neuron(nir.IF, (iaf_feed_forward_step, iaf_step), snn.IAFCell, snn.IAFRecurrentCell,
            IAFParameters, {}, _SPIKE, "v_reset"),
+    Neuron(nir.I, (integrator_step,), IntegratorCell, None,
+           IntegratorParameters, {}, {}, ""),
 )  # fmt: skip
 
 BY_STEP: Mapping[Any, Neuron] = {step: row for row in NEURONS for step in row.steps}
@@ -94,7 +97,7 @@ def starts_at_rest(row: Neuron, p: Any, state: Any) -> bool:
     v = fields.pop("v", None)
     if not isinstance(v, Tensor):
         return False
-    rest = torch.as_tensor(getattr(p, row.start)).to(v)
+    rest = torch.as_tensor(getattr(p, row.start) if row.start else 0.0).to(v)
     return bool((v == rest).all()) and all(not bool(other.any()) for other in fields.values())
 
 
@@ -141,7 +144,7 @@ def read_neuron(node: Any, dt: float, reset: str) -> ReadNeuron:
     shape = np.broadcast_shapes(*(value.shape for value in given.values()))
     fields = {parameter: _rate(node, given[field], parameter) for field, parameter in row.rates.items()}
     fields |= {parameter: given[field] for field, parameter in row.potentials.items()}
-    p = row.parameters(**{name: _uniform(value) for name, value in fields.items()})
+    p = row.parameters(**{name: uniform(value) for name, value in fields.items()})
     if reset == "subtract" and hasattr(p, "reset_method"):
         p = p._replace(reset_method=reset_subtract)
     return ReadNeuron(row, p, shape, _gain(given, dt))
@@ -162,7 +165,7 @@ def _gain(given: Mapping[str, Any], dt: float) -> Tensor | None:
         gain = gain * given["w_in"] * (dt / given["tau_syn"].astype(np.float64))
     if np.abs(gain - 1).max(initial=0) <= tolerance:
         return None
-    return _uniform(gain.astype(given["r"].dtype))
+    return uniform(gain.astype(given["r"].dtype))
 
 
 def _rate(node: Any, tau: Any, parameter: str) -> Any:
@@ -177,8 +180,3 @@ def _rate(node: Any, tau: Any, parameter: str) -> Any:
 
 def _inverse(value: Any) -> Any:
     return (1.0 / value).astype(value.dtype)
-
-
-def _uniform(value: Any) -> Tensor:
-    """One number that stands for all neurons, where they are all alike: most files, and most models before."""
-    return tensor(value.flat[0] if value.size and (value == value.flat[0]).all() else value)

@@ -60,6 +60,8 @@ def _marks(node: Node, types: Mapping[str, Type]) -> tuple[bool, ...]:
         return tuple(type_.spike for type_ in custom_types(node, types))
     if "_spikes" in node.attrs:  # a neuron, or the state that it starts with
         return tuple(node.attrs["_spikes"])
+    if "_row" in node.attrs and node.attrs["_row"].gives_spikes:
+        return (True,) * len(node.outputs)
     reads_spikes = bool(node.uses) and all(_spike(types, use) for use in node.uses)
     return (reads_spikes and _keeps(node),) * len(node.outputs)
 

@@ -21,7 +21,7 @@ from norse.compiler.eager import eager
 from norse.compiler.errors import Unsupported
 from norse.compiler.facts import MODULES_OWN
 from norse.compiler.ir import Graph, Node, Operand, Ref, Type
-from norse.compiler.layers import LAYERS, changes_its_input, check_layer_input
+from norse.compiler.layers import LAYERS, changes_its_input, check_layer_input, counts_its_calls
 from norse.compiler.passes.mark_spikes import mark_spikes
 from norse.compiler.passes.name_axes import name_axes
 from norse.compiler.passes.normalise import normalise
@@ -72,9 +72,18 @@ class Trace:
     no_ticks: tuple[int, bool] | None = None  # the argument whose ticks are those of a lifted cell; whether it has none
 
 
-def trace_model(root: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], exact: bool = False) -> Trace:
-    """The graph of `root(*args, **kwargs)`. Raises Unsupported where not even an eager root can stand in a graph."""
-    recorder = _ModelRecorder(root, exact)
+def trace_model(
+    root: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    exact: bool = False,
+    kept: tuple[type, ...] = (),
+) -> Trace:
+    """The graph of `root(*args, **kwargs)`. Raises Unsupported where not even an eager root can stand in a graph.
+
+    Modules of the classes in `kept` are not followed: each is an `eager` node.
+    """
+    recorder = _ModelRecorder(root, exact, kept)
     names = _argument_names(root, args, kwargs)
     leaves, structure = pytree.tree_flatten((args, kwargs))
     recorded = [
@@ -137,9 +146,10 @@ class _NeuronCall:
 
 
 class _ModelRecorder(Recorder):
-    def __init__(self, root: nn.Module, exact: bool) -> None:
+    def __init__(self, root: nn.Module, exact: bool, kept: tuple[type, ...]) -> None:
         super().__init__(FakeTensorMode(allow_non_fake_inputs=True))
         self.exact = exact
+        self.kept = kept
         self.modules = dict(root.named_modules())
         self.paths = {id(module): path for path, module in self.modules.items()}
         self.tensors = _tensor_paths(root)
@@ -203,7 +213,7 @@ class _ModelRecorder(Recorder):
         if id(module) not in self.paths:
             raise Unsupported(f"it calls a {type(module).__name__} that is none of the model's modules")
         path = self.paths[id(module)]
-        reason = untraceable(module)
+        reason = untraceable(module) or ("it is kept as it is" if type(module) in self.kept else None)
         if reason is None:
             handle = self._handler(module)
             outer, self.module = self.module, path
@@ -255,13 +265,13 @@ class _ModelRecorder(Recorder):
         check_layer_input(layer, path, args[0].fake)
         if self.lifted and changes_its_input(layer):
             raise Unsupported(f"{type(layer).__name__} with inplace=True changes its input in place")
-        if self.lifted and layer._buffers and layer.training:
+        if self.lifted and counts_its_calls(layer):
             if path in self._counting:
                 raise Unsupported(f"{type(layer).__name__} counts its calls, and is called more than once at a tick")
             self._counting.add(path)
         attrs = {"layer": f"@{path}", "_path": path, "_row": row, "_over_time": self.lifted}
         attrs["_training"] = layer.training
-        attrs["_counts"] = bool(layer._buffers and layer.training)
+        attrs["_counts"] = counts_its_calls(layer)
         attrs["_in_place"] = changes_its_input(layer)
         key = (_settings_of(layer) or path, *shapes_of(args[0].fake))
         if key not in self._layers:
@@ -360,6 +370,8 @@ class _ModelRecorder(Recorder):
 
     def _lifted(self, module: Any, given: Any) -> Any:
         sequence, state = given if isinstance(given, tuple) else (given, None)
+        if not is_recorded(sequence):
+            raise Unsupported("a Lift of several inputs is no tick of one sequence")
         inner = module.lifted_module
         fake = sequence.fake
         tick = self._emit("enter", (operand(sequence),), {}, (first_tick(fake),))[0]
@@ -376,7 +388,7 @@ class _ModelRecorder(Recorder):
         out, new_state = result if is_stateful(inner) else (result, None)
         out = self._leave(out, fake.shape[0])
         # A state that was not given is still None after no ticks.
-        counts = any(type(part) in LAYERS and part.training and part._buffers for part in inner.modules())
+        counts = any(type(part) in LAYERS and counts_its_calls(part) for part in inner.modules())
         if counts or is_stateful(inner):
             inputs = [node.name for node in self.graph.nodes if node.op == "placeholder"]
             name = sequence.node.name

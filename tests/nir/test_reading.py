@@ -240,15 +240,11 @@ BAD_GRAPHS = {
         lambda: graph({"n": lif()}, ["in>n", "n>x", "n>out"], [1]),
         "edge 'n' -> 'x': there is no node 'x'",
     ),
-    "edge twice": (
-        lambda: graph({"n": lif()}, ["in>n", "in>n", "n>out"], [1]),
-        "edge 'in' -> 'n': expected each edge once",
-    ),
     "unfed node": (
         lambda: graph({"n": lif(), "m": lif()}, ["in>n", "n>out"], [1]),
         r"node 'm' \(LIF\): expected an edge into it",
     ),
-    "no input": (lambda: nir.NIRGraph({"n": lif()}, [], type_check=False), "expected one Input node, got none"),
+    "no input": (lambda: nir.NIRGraph({"n": lif()}, [], type_check=False), "expected an Input node, got none"),
     "no output": (
         lambda: nir.NIRGraph({"in": nir.Input(np.array([1])), "n": lif()}, [("in", "n")], type_check=False),
         "expected an Output node",
@@ -266,10 +262,6 @@ BAD_GRAPHS = {
             {"a": nir.Linear(np.ones((3, 2), F)), "s": nir.Scale(array(1, 1))}, ["in>a", "in>s", "a>out", "s>out"], [2]
         ),
         "node 'out': expected one shape to add up",
-    ),
-    "a primitive that is not read": (
-        lambda: chain(nir.Delay(array(0.1))),
-        "node 'delay': expected one of .*CubaLIF.*, got Delay",
     ),
 }
 

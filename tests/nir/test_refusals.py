@@ -71,14 +71,6 @@ class Rectifying(Forgetful):
         return self.cell(torch.exp(self.enter(x)), state)
 
 
-class TwoTicksAgo(Forgetful):
-    def forward(self, x, state=None):
-        cell, one, two = (None, None, None) if state is None else state
-        current = self.enter(x)
-        z, cell = self.cell(current if two is None else current + two, cell)
-        return z, (cell, z, z if one is None else one)
-
-
 def hooked():
     model = after_linear(snn.LIFCell())
     model[1].register_forward_hook(lambda module, args, result: result)
@@ -205,7 +197,6 @@ REFUSED = {
         "expected a layer over time",
         "got a cell of one tick",
     ),
-    "values of two ticks ago": (TwoTicksAgo(), "node", "NIR can't say", "two ticks ago"),
 }
 
 

@@ -2,22 +2,27 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
 from norse.torch.functional.sparse import stack, unbind
 
-Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+Step = Callable[[Any, Any], tuple[Any, Any]]
 
 
-def over_time(step: Step, input_tensor: Tensor, state: Any, record_states: bool = False) -> tuple[Tensor, Any]:
+@overload
+def over_time(step: Step, input_tensor: Tensor, state: Any, record_states: bool = False) -> tuple[Tensor, Any]: ...
+@overload
+def over_time(step: Step, input_tensor: Any, state: Any, record_states: bool = False) -> tuple[Any, Any]: ...
+def over_time(step: Step, input_tensor: Any, state: Any, record_states: bool = False) -> tuple[Any, Any]:
     """Runs `step(x, state) -> (z, state)` over the first dimension of the input.
 
     Args:
         step: one tick.
-        input_tensor: [T, ...].
+        input_tensor: [T, ...], or a dictionary of such, of which the step gets one tick by the same names. What the
+            step gives may be a dictionary of tensors too.
         state: the state before the first tick.
         record_states: whether to return the states of all ticks, each field [T, ...], instead of the last one.
 
@@ -25,22 +30,37 @@ def over_time(step: Step, input_tensor: Tensor, state: Any, record_states: bool 
         The outputs [T, ...], and the last state or all of them. With T = 0 the output is empty, in the shape that
         one tick of zeros has, and the state is the given one.
     """
-    if input_tensor.shape[0] == 0:
+    if isinstance(input_tensor, dict):
+        unbound = zip(*map(unbind, input_tensor.values()), strict=True)
+        ticks: Any = (dict(zip(input_tensor, tick, strict=True)) for tick in unbound)
+        length = next(iter(input_tensor.values())).shape[0]
+    else:
+        ticks, length = unbind(input_tensor), input_tensor.shape[0]
+    if length == 0:
         return _over_no_time(step, input_tensor, state, record_states)
-    outputs: list[Tensor] = []
+    outputs: list[Any] = []
     states: list[Any] = []
-    for x in unbind(input_tensor):
+    for x in ticks:
         z, state = step(x, state)
         outputs.append(z)
         if record_states:
             states.append(state)
-    return stack(outputs), stack_states(states) if record_states else state
+    return _stacked(outputs), stack_states(states) if record_states else state
 
 
-def _over_no_time(step: Step, input_tensor: Tensor, state: Any, record_states: bool) -> tuple[Tensor, Any]:
+def _stacked(outputs: Sequence[Any]) -> Any:
+    if isinstance(outputs[0], dict):
+        return {name: stack([output[name] for output in outputs]) for name in outputs[0]}
+    return stack(outputs)
+
+
+def _over_no_time(step: Step, input_tensor: Any, state: Any, record_states: bool) -> tuple[Any, Any]:
+    def of(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+        return {name: change(x) for name, x in value.items()} if isinstance(value, dict) else change(value)
+
     with torch.no_grad():
-        z, probe = step(input_tensor.new_zeros(input_tensor.shape[1:]), state)
-    return z.new_empty((0, *z.shape)), stack_states([probe], empty=True) if record_states else state
+        z, probe = step(of(input_tensor, lambda x: x.new_zeros(x.shape[1:])), state)
+    return of(z, lambda y: y.new_empty((0, *y.shape))), stack_states([probe], empty=True) if record_states else state
 
 
 def stack_states(states: Sequence[Any], empty: bool = False) -> Any:

@@ -55,6 +55,7 @@ from norse.torch.module.regularization import RegularizationCell
 from norse.torch.module.sequential import RecurrentSequential, RecurrentSequentialState, SequentialState
 from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
 from norse.torch.module.spikes_to_times_decoder import SpikesToTimesDecoder
+from norse.torch.module.threshold import Threshold
 
 __all__ = [
     "IAF",
@@ -141,4 +142,5 @@ __all__ = [
     "SynapseDelay",
     "SynapseDelayCell",
     "TemporalReceptiveField",
+    "Threshold",
 ]

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from norse.torch.functional.lift import over_time
 from norse.torch.module.stateful import is_stateful
@@ -17,7 +16,8 @@ class Lift(torch.nn.Module):
 
     Returns:
         `forward(x)` gives the outputs [T, ...] of a stateless module, and (outputs, last state) of a stateful one. A
-        stateful module's first state is given with the input, `forward((x, state))`.
+        stateful module's first state is given with the input, `forward((x, state))`. A module of several inputs or
+        outputs takes or gives them in a dictionary.
 
     Raises:
         TypeError: if module is a class, or can't be called.
@@ -38,9 +38,9 @@ class Lift(torch.nn.Module):
             raise TypeError(f"{type(self).__name__}: argument module: expects a module of one tick, got {got}")
         self.lifted_module = module
 
-    def forward(self, x: Tensor | tuple[Tensor, Any]) -> Any:
-        """[T, ...] or ([T, ...], state) -> [T, ...] or ([T, ...], state)."""
-        sequence, state = (x, None) if isinstance(x, Tensor) else x
+    def forward(self, x: Any) -> Any:
+        """[T, ...] or ([T, ...], state) -> [T, ...] or ([T, ...], state); dictionaries of such for several of them."""
+        sequence, state = x if isinstance(x, tuple | list) else (x, None)
         if is_stateful(self.lifted_module):
             return over_time(self.lifted_module, sequence, state)
         return over_time(lambda tick, _: (self.lifted_module(tick), None), sequence, None)[0]
