@@ -125,7 +125,7 @@ CASES: dict[str, Case] = {
     "Tanhshrink": case(nn.Tanhshrink, 4),
     "Threshold": case(lambda: nn.Threshold(0.1, -2.0), 4),
     "PReLU": case(nn.PReLU, 4),
-    "Threshold": case(lambda: snn.Threshold(0.3), 4),
+    "Threshold of spikes": case(lambda: snn.Threshold(0.3), 4),
     "PReLU of channels": case(lambda: nn.PReLU(3), *MAP, unbatched=False),
     "GLU": case(lambda: nn.GLU(-1), 4),
     "GLU of channels": case(lambda: nn.GLU(1), 4, 5, unbatched=False),
