@@ -136,6 +136,7 @@ def to_nir(
     dt: float | None = None,
     time_scaling_factor: float = 1.0,
     subgraphs: bool = False,
+    verify: bool = True,
 ) -> "nir.NIRGraph":
     """Writes a spiking model in NIR, the exchange format of neuromorphic tools.
 
@@ -158,21 +159,27 @@ def to_nir(
         time_scaling_factor: the model's unit of time in s, if it is another (0.001 for rates in 1/ms).
         subgraphs: whether a submodule becomes a graph of its own inside of the graph, where no cycle leads out of it.
             Not all tools read such files.
+        verify: whether to read the new file before it takes its place, run it by NIR's equations alone, in numpy, and
+            compare its spikes and potentials with the model's: on the example input, if it has ticks and is not zero,
+            and on random spikes.
 
     Returns:
-        The graph.
+        The graph. Its attribute `verification` is the report (None without verify): how many spikes there were, all
+        equal, and the largest difference of potentials.
 
     Raises:
         TypeError: if model is no module.
         ValueError: if NIR can't say what a layer does, or a weight or parameter is NaN or infinite, or a time constant
-            is not positive; the message names the layer.
-        OSError: if the file can't be written.
+            is not positive; the message names the layer. If the file would not run as the model does.
+        OSError: if the file can't be written. The old one stays as it was, whatever is raised.
 
     Example:
         >>> import torch, norse, norse.torch as snn
         >>> graph = norse.to_nir(snn.SequentialState(torch.nn.Linear(3, 4), snn.LIF(), torch.nn.Linear(4, 2), snn.LI()))
         >>> [(name, type(node).__name__) for name, node in graph.nodes.items()][1:-1]
         [('0', 'Affine'), ('1', 'CubaLIF'), ('2', 'Affine'), ('3', 'CubaLI')]
+        >>> print(graph.verification)
+        64 ticks: ... spikes, all equal; largest difference of potentials ... in node ...
     """
     return nir_export.to_nir(
         model,
@@ -181,6 +188,7 @@ def to_nir(
         dt=dt,
         time_scaling_factor=time_scaling_factor,
         subgraphs=subgraphs,
+        verify=verify,
     )
 
 

@@ -25,6 +25,8 @@ from norse.backends.nir_export.nested import nested
 from norse.backends.nir_export.network import Example, Network, trace_network
 from norse.backends.nir_export.neurons import BY_STEP, NEURONS, starts_at_rest, write_neuron
 from norse.backends.nir_export.scale import Scale
+from norse.backends.nir_export.verify import Calls
+from norse.backends.nir_export.verify import verify as run_both
 from norse.compiler.ir import Node, Operand, Ref, refs
 from norse.compiler.trace.model import untraceable
 
@@ -39,6 +41,7 @@ def to_nir(
     dt: float | None = None,
     time_scaling_factor: float = 1.0,
     subgraphs: bool = False,
+    verify: bool = True,
 ) -> Any:
     """The model as a nir.NIRGraph, written to `path` if there is one. See `norse.to_nir`."""
     if not isinstance(model, nn.Module):
@@ -47,11 +50,20 @@ def to_nir(
         raise ValueError(f"norse.to_nir: argument time_scaling_factor: expects above 0, got {time_scaling_factor}")
     try:
         network = trace_network(model, example_input)
-        graph = _Writer(network, time_scaling_factor).written(dt, subgraphs)
+        writer = _Writer(network, time_scaling_factor)
+        graph = writer.written(dt, subgraphs)
+        graph.verification = None
+
+        def check(read: Any) -> None:
+            if verify:
+                graph.verification = run_both(read, model, network, writer.calls, graph.metadata["dt"], example_input)
+
+        if path is None:
+            check(graph)
+        else:
+            write_file(graph, path, check)
     except ValueError as error:
         raise ValueError(f"norse.to_nir: {type(model).__name__}: {error}") from error
-    if path is not None:
-        write_file(graph, path)
     return graph
 
 
@@ -78,6 +90,7 @@ class _Writer:
     inside: tuple[str, ...] = ()  # the modules that the operation is in, outermost first
     paths: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each node, those and its name
     added: list[Lagged] = field(default_factory=list)  # edges into new Delays
+    calls: dict[str, Calls] = field(default_factory=dict)  # of neurons, by their paths
     steps: dict[float, str] = field(default_factory=dict)  # dt of neurons -> the first such layer
 
     def written(self, dt: float | None, subgraphs: bool) -> Any:
@@ -158,6 +171,9 @@ class _Writer:
             )
         leading = self.network.leading(operand, bool(node.attrs.get("_over_time")))
         self._named(where, path, node, lambda: row.write(layer, shape, leading))
+        if isinstance(layer, snn.Threshold):
+            (name,) = self.sources[node.outputs[0]]
+            self.calls.setdefault(path, Calls(node.outputs[0])).nodes.append(str(name))
 
     def _named(self, where: str, path: str, node: Node, write: Callable[[], Any]) -> None:
         try:
@@ -207,6 +223,7 @@ class _Writer:
                 raise ValueError(f"{where}: expected samples of 1 dimension, got {list(shape)}; put a Flatten before")
             sources = (self._add(f"{wish}_input", nir.Linear(arrays["input_weights"]), sources),)
         name = self._add(wish, written, sources)
+        self.calls.setdefault(path, Calls(node.outputs[0])).nodes.append(name)
         if "recurrent_weights" in arrays:
             recurrent = self._add(
                 f"{wish}_recurrent", nir.Linear(arrays["recurrent_weights"]), (_LastTick(node.outputs[0]),)
@@ -404,7 +421,12 @@ class _Writer:
         names = {name: own[id(node)] for name, node in flat.items()}
         flat_edges = [(names[a], names[b]) for a, b in flat_edges]
         same = set(flat_edges) == set(edges) and self._understood(flat_edges, dt) == self._understood(edges, dt)
-        return (nodes, outer) if same else (self.nodes, edges)
+        if not same:
+            return self.nodes, edges
+        inner = {name: flat for flat, name in names.items()}
+        for calls in self.calls.values():
+            calls.nodes = [inner[name] for name in calls.nodes]
+        return nodes, outer
 
     def _understood(self, edges: list[Edge], dt: float) -> frozenset[Edge]:
         """The edges that a reader delays, those into Delays aside, which only cut the Delay in two."""

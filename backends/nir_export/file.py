@@ -1,8 +1,9 @@
 """NIR files: read with what is wrong told by the node's name, written whole or not at all."""
 
+import io
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,25 @@ import h5py  # type: ignore[import-untyped]
 import nir
 
 
-def write_file(graph: Any, path: str | os.PathLike[str]) -> None:
-    """Writes beside the target and renames, so that whatever goes wrong leaves the target as it was."""
-    target = Path(path)
+def write_file(graph: Any, path: str | os.PathLike[str], check: Callable[[Any], None]) -> None:
+    """Writes beside the target and renames, so that whatever goes wrong leaves the target as it was.
+
+    `check` gets the graph as nir reads it from the new file, before that takes the target's place. The HDF5 library
+    makes the file in memory: where it writes to a full disk itself, it ends the process (HDF5 2.0.0: a segmentation
+    fault while it closes the file).
+    """
+    target, memory = Path(path), io.BytesIO()
+    nir.write(memory, graph)
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        nir.write(part, graph)
+        with part.open("wb") as file:
+            file.write(memory.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        check(nir.read(part, type_check=False))
         part.replace(target)
+    except OSError as error:
+        raise OSError(error.errno, f"norse.to_nir: {target}: can't write it: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
 """The network that a model is, from the IR: its graph, what its results are, and what it hands to its next tick."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ class Network:
     modules: Mapping[str, nn.Module]
     inputs: Mapping[str, str]  # name -> value
     outputs: tuple[tuple[str, str], ...]  # name, value
+    places: tuple[int, ...]  # of the outputs, among the leaves of what the model gives, its state aside
     fed_back: Mapping[str, str]
     over_time: bool
     eager: Mapping[str, str]  # module path -> why it could not be followed
@@ -75,10 +76,9 @@ def trace_network(model: nn.Module, example: Example | None) -> Network:
     result = trace.outputs
     if not is_stateful(model):
         states = {name for node in trace.graph.nodes for name in node.outputs[0 if node.op == "last" else 1 :]}
-        outputs = tuple((name, value) for name, value in _named(result) if value not in states)
-        return _network(model, trace, inputs, outputs, {}, over_time)
+        return _network(model, trace, inputs, result, {}, over_time, states)
     if over_time:
-        return _network(model, trace, inputs, _named(result[0]), {}, over_time)
+        return _network(model, trace, inputs, result[0], {}, over_time)
     state = pytree.tree_map(
         lambda leaf: _zeros(trace.graph, leaf.name, model, args) if isinstance(leaf, Ref) else leaf,
         result[1],
@@ -92,7 +92,7 @@ def trace_network(model: nn.Module, example: Example | None) -> Network:
     if not all(isinstance(leaf, Ref) for leaf in places):
         raise ValueError("its state is a tensor in one tick and something else in another")
     fed_back = dict(zip(carried.graph.inputs[len(inputs) :], (leaf.name for leaf in places), strict=True))
-    return _network(model, carried, inputs, _named(carried.outputs[0]), fed_back, over_time)
+    return _network(model, carried, inputs, carried.outputs[0], fed_back, over_time)
 
 
 def tick_of(model: nn.Module) -> tuple[nn.Module, int]:
@@ -115,14 +115,20 @@ def _network(
     model: nn.Module,
     trace: Trace,
     inputs: tuple[str, ...],
-    outputs: tuple[tuple[str, str], ...],
+    result: Any,
     fed_back: Mapping[str, str],
     over_time: bool,
+    states: Collection[str] = (),
 ) -> Network:
-    if not outputs:
+    """`states` are values that the model gives besides its outputs."""
+    leaves = pytree.tree_leaves(result, is_leaf=_is_ref)
+    places = tuple(k for k, leaf in enumerate(leaves) if isinstance(leaf, Ref) and leaf.name not in states)
+    if not places:
         raise ValueError("it returns no tensor")
+    outputs = tuple(zip(_output_names(result, len(places)), (leaves[k].name for k in places), strict=True))
     named = dict(zip(inputs, trace.graph.inputs, strict=False))
-    return Network(trace.graph, dict(model.named_modules()), named, outputs, fed_back, over_time, trace.eager)
+    modules = dict(model.named_modules())
+    return Network(trace.graph, modules, named, outputs, places, fed_back, over_time, trace.eager)
 
 
 def _trace(model: nn.Module, args: tuple[Any, ...], state: Any = None) -> Trace:
@@ -173,13 +179,11 @@ def _zeros(graph: Graph, name: str, model: nn.Module, args: tuple[Any, ...]) -> 
     return torch.zeros(sizes, dtype=type_.dtype, device=example.device)
 
 
-def _named(result: Any) -> tuple[tuple[str, str], ...]:
-    """What a model gives, by name: the keys of a dictionary, else output, or output_0, output_1, ..."""
-    if isinstance(result, dict) and all(isinstance(leaf, Ref) for leaf in result.values()):
-        return tuple((str(name), leaf.name) for name, leaf in result.items())
-    leaves = [leaf for leaf in pytree.tree_leaves(result, is_leaf=_is_ref) if isinstance(leaf, Ref)]
-    names = ["output"] if len(leaves) == 1 else [f"output_{k}" for k in range(len(leaves))]
-    return tuple((name, leaf.name) for name, leaf in zip(names, leaves, strict=True))
+def _output_names(result: Any, count: int) -> list[str]:
+    """The keys of a dictionary, else output, or output_0, output_1, ..."""
+    if isinstance(result, dict) and len(result) == count and all(isinstance(leaf, Ref) for leaf in result.values()):
+        return list(map(str, result))
+    return ["output"] if count == 1 else [f"output_{k}" for k in range(count)]
 
 
 def _is_ref(leaf: Any) -> bool:

@@ -2,8 +2,8 @@
 
 Forward Euler, one sample, one tick after the other, nothing fast. It shares no code with reading, writing or compiling.
 What NIR's equations leave open is as `docs/nir.md` says: synapses before membranes, v > v_threshold is a spike, neurons
-start at v_leak (IF: v_reset), an input into IF and I is a pulse of that weight, and in a cycle the edge waits that comes
-back depth first.
+start at v_leak (IF: v_reset), an input into IF and I is a pulse of that weight, and in a cycle the edge that comes back
+depth first waits.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ def run(graph: Any, inputs: Mapping[str, Any], dt: float, judge: Judge | None = 
     before: dict[str, list[str]] = {name: [a for a, b in edges if b == name] for name in nodes}
     length = len(next(iter(inputs.values())))
     state: dict[str, dict[str, Any]] = {name: {} for name in nodes}
-    last: dict[str, Any] = {}
+    last: dict[str, Any] = {a: np.zeros(_shape_said(nodes[a])) for a, _ in late}
     seen: list[tuple[str, str, Any]] = []
     for tick in range(length):
         now: dict[str, Any] = {name: _from_the_past(state[name], held[name]) for name in ready}
@@ -65,7 +65,7 @@ def run(graph: Any, inputs: Mapping[str, Any], dt: float, judge: Judge | None = 
             if isinstance(node, nir.Input):
                 now[name] = np.asarray(inputs[name][tick], np.float64)
                 continue
-            x = _sum(last.get(a, 0.0) if (a, name) in late else now[a] for a in before[name])
+            x = _sum(last[a] if (a, name) in late else now[a] for a in before[name])
             if isinstance(node, nir.Output):
                 now[name] = x
                 seen.append(("outputs", name, x))
@@ -161,21 +161,22 @@ def _remember(state: dict[str, Any], x: Any) -> None:
 def _from_the_past(state: dict[str, Any], ticks: Any) -> Any:
     """The mean over a tick of x(t - τ), x being constant in each tick; `ticks` counts from the tick after the last."""
     past = state.get("past", [])
-    flat, result = np.atleast_1d(ticks).ravel(), np.zeros(np.size(ticks))
-    for place, held in enumerate(flat):
-        whole = int(np.floor(held))
-        for share, back in ((1 - (held - whole), whole), (held - whole, whole + 1)):
+    shape = np.broadcast_shapes(np.shape(ticks), *(np.shape(x) for x in past[-1:]))
+    ticks, result = np.broadcast_to(ticks, shape), np.zeros(shape)
+    for place in np.ndindex(shape):
+        whole = int(np.floor(ticks[place]))
+        part = ticks[place] - whole
+        for share, back in ((1 - part, whole), (part, whole + 1)):
             if share and 1 <= back <= len(past):
-                x = np.broadcast_to(past[-back], np.shape(ticks)).ravel()
-                result[place] += share * x[place]
-    return result.reshape(np.shape(ticks))
+                result[place] += share * np.broadcast_to(past[-back], shape)[place]
+    return result
 
 
 # ---- nodes without a state -------------------------------------------------------------------------------------------
 
 
 def _linear(node: Any, x: Any) -> Any:
-    y = _of(node.weight) @ x
+    y = _of(node.weight) @ np.broadcast_to(x, np.shape(node.weight)[-1:])
     return y + _of(node.bias) if isinstance(node, nir.Affine) else y
 
 
@@ -184,17 +185,21 @@ def _convolution(node: Any, x: Any) -> Any:
     weight, rank = _of(node.weight), np.ndim(node.weight) - 2
     stride, dilation = _each(node.stride, rank), _each(node.dilation, rank)
     x = np.pad(x, [(0, 0), *_borders(node.padding, weight.shape[2:], dilation)])
-    spans = tuple(d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True))
-    windows = np.lib.stride_tricks.sliding_window_view(x, spans, axis=tuple(range(1, rank + 1)))
-    steps = (slice(None), *(slice(None, None, s) for s in stride), *(slice(None, None, d) for d in dilation))
-    windows, groups = windows[steps], int(node.groups)
+    groups = int(node.groups)
     inner, outer = weight.shape[1], weight.shape[0] // groups
-    parts = []
-    for group in range(groups):
-        mine = windows[group * inner : (group + 1) * inner]
-        summed = (0, *range(rank + 1, 2 * rank + 1))
-        parts.append(np.tensordot(weight[group * outer : (group + 1) * outer], mine, (range(1, rank + 2), summed)))
-    return np.concatenate(parts) + _of(node.bias).reshape(-1, *[1] * rank)
+    sizes = [
+        (size - d * (k - 1) - 1) // s + 1
+        for size, k, d, s in zip(x.shape[1:], weight.shape[2:], dilation, stride, strict=True)
+    ]
+    y = np.zeros((weight.shape[0], *sizes))
+    for place in np.ndindex(weight.shape[2:]):  # every weight meets a part of x that is as large as y
+        starts = [p * d for p, d in zip(place, dilation, strict=True)]
+        spans = zip(starts, sizes, stride, strict=True)
+        part = x[(slice(None), *(slice(start, start + n * s - s + 1, s) for start, n, s in spans))]
+        for group in range(groups):
+            rows, columns = slice(group * outer, (group + 1) * outer), slice(group * inner, (group + 1) * inner)
+            y[rows] += np.tensordot(weight[(rows, slice(None), *place)], part[columns], 1)
+    return y + _of(node.bias).reshape(-1, *[1] * rank)
 
 
 def _borders(padding: Any, kernel: Sequence[int], dilation: Sequence[int]) -> list[tuple[int, int]]:
@@ -231,6 +236,12 @@ _STATELESS: Mapping[type, Any] = {
 
 
 # ---- the graph -------------------------------------------------------------------------------------------------------
+
+
+def _shape_said(node: Any) -> tuple[int, ...]:
+    """Of what a node gives, where it says so; a number counts for all shapes."""
+    said = (node.output_type or {}).get("output")
+    return () if said is None else tuple(int(size) for size in said)
 
 
 def _one_level(graph: Any, prefix: str = "") -> tuple[dict[str, Any], list[Edge]]:

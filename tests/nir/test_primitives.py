@@ -284,7 +284,7 @@ class TestGraphs:
         class Loop(nn.Module):
             def __init__(self):
                 super().__init__()
-                self.part, self.back = snn.SequentialState(nn.Linear(4, 5), snn.LIFCell()), nn.Linear(5, 4)
+                self.part, self.back = snn.SequentialState(nn.Linear(4, 5), snn.LIFCell()), nn.Linear(5, 4, bias=False)
 
             def forward(self, x, state=None):
                 part, z = (None, None) if state is None else state

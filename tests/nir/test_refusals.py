@@ -305,8 +305,8 @@ class TestTheFile:
         norse.to_nir(nn.Linear(3, 4), file)
         before = file.read_bytes()
 
-        def fail(path, graph):
-            path.write_bytes(b"half a file")
+        def fail(file, graph):
+            file.write(b"half a file")
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(nir, "write", fail)
