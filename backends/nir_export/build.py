@@ -1,5 +1,6 @@
 """`from_nir`: a NIR graph as a torch module of one tick."""
 
+import math
 import os
 import warnings
 from collections import OrderedDict
@@ -13,6 +14,7 @@ import nir
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import norse.torch as snn
 from norse.backends.nir_export.arrays import finite, tensor
@@ -28,6 +30,7 @@ from norse.backends.nir_export.scale import Scale
 from norse.torch.module.stateful import is_stateful
 
 DEFAULT_DT = 0.001
+MOST_VALUES = 2**28  # of one sample at one node: a GiB
 _ELEMENTWISE = {nir.Scale: "scale", nir.Threshold: "threshold", nir.Delay: "delay"}  # a number for each of its inputs
 _RESETS = ("zero", "subtract")
 
@@ -225,7 +228,7 @@ class _Reader:
         """Runs one tick of one sample, node by node, and compares with what the nodes say."""
         for source in inputs:
             try:
-                self.shapes[source] = shape_of(self.diagram.nodes[source])
+                self.shapes[source] = shape_of(self.diagram.nodes[source], MOST_VALUES)
             except ValueError as error:
                 raise ValueError(f"node {source!r} (Input): {error}") from error
         for name in order:
@@ -241,7 +244,7 @@ class _Reader:
         for sink in sinks:
             shape = self._incoming(sink)
             try:
-                said = shape_of(self.diagram.nodes[sink])
+                said = shape_of(self.diagram.nodes[sink], MOST_VALUES)
             except ValueError:
                 said = ()
             if said != shape:
@@ -299,19 +302,26 @@ class _Reader:
             self.modules[name] = nn.Flatten()
 
     def _run(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape that a module makes of a shape, without memory for either: a file may say any."""
         module = self.modules[name]
-        tensors = (*module.parameters(), *module.buffers())
-        dtype = next((t.dtype for t in tensors if t.dim() > 1), torch.float32)
-        x = torch.zeros(1, *shape, dtype=dtype)
+        kind = type(self.diagram.nodes.get(name, module)).__name__
+        where = f"node {name!r} ({kind})"
+        weights = getattr(module, "input_weights", None)
+        if weights is not None:
+            if shape != weights.shape[1:]:
+                raise ValueError(f"{where}: expected {weights.shape[1]} inputs, got shape {list(shape)}")
+            return (int(weights.shape[0]),)
+        if is_stateful(module):
+            return shape  # neurons and delays: `_compare` has seen that their parameters are of it
+        dtype = next((t.dtype for t in (*module.parameters(), *module.buffers()) if t.dim() > 1), torch.float32)
         try:
-            with torch.no_grad():
-                result = module(x)
-        except (RuntimeError, ValueError, IndexError) as error:
-            kind = type(self.diagram.nodes.get(name, module)).__name__
-            raise ValueError(
-                f"node {name!r} ({kind}): it can't take samples of shape {list(shape)}: {error}"
-            ) from error
-        return tuple((result[0] if is_stateful(module) else result).shape[1:])
+            with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+                result = tuple(module(torch.zeros(1, *shape, dtype=dtype)).shape[1:])
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise ValueError(f"{where}: it can't take samples of shape {list(shape)}: {error}") from error
+        if math.prod(result) > MOST_VALUES:
+            raise ValueError(f"{where}: expected at most {MOST_VALUES} values in a sample, got shape {list(result)}")
+        return result
 
 
 def _scaled(weight: Tensor, gain: Tensor | None) -> Tensor:

@@ -1,5 +1,6 @@
 """A NIR graph as it is read: one level, checked, each node with its neighbours."""
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -120,8 +121,8 @@ def _without(nodes: dict[str, Any], edges: list[Edge], name: str) -> list[Edge]:
     return kept
 
 
-def shape_of(node: Any) -> tuple[int, ...]:
-    """The shape of one sample that an Input or Output node says."""
+def shape_of(node: Any, most: int) -> tuple[int, ...]:
+    """The shape of one sample that an Input or Output node says, of so many values at most."""
     types = node.input_type if isinstance(node, nir.Input) else node.output_type
     value = next(iter(types.values()), None) if types else None
     if value is None:
@@ -129,7 +130,10 @@ def shape_of(node: Any) -> tuple[int, ...]:
     sizes = np.atleast_1d(np.asarray(value))
     if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or (sizes < 1).any():
         raise ValueError(f"expected a shape of positive integers, got {value}")
-    return tuple(int(size) for size in sizes)
+    shape = tuple(int(size) for size in sizes)
+    if math.prod(shape) > most:
+        raise ValueError(f"expected a shape of at most {most} values, got {list(shape)}")
+    return shape
 
 
 def repaired(what: str) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py  # type: ignore[import-untyped]
 import nir
+
+from norse.backends.nir_export.hdf5 import Damaged, NotNir, read_tree
 
 
 def write_file(graph: Any, path: str | os.PathLike[str], check: Callable[[Any], None]) -> None:
@@ -44,31 +45,15 @@ def read_file(path: str | os.PathLike[str]) -> Any:
     if not Path(path).is_file():
         raise FileNotFoundError(f"norse.from_nir: {path}: no such file")
     try:
-        with h5py.File(path, "r") as file:
-            content = file.get("node") if "node" in file else None
-            if not isinstance(content, h5py.Group):
-                raise ValueError(f"norse.from_nir: {path}: expected a NIR file with a group called node, found none")
-            tree = _tree(content, str(path))
-    except OSError as error:
+        tree = read_tree(path)
+    except Damaged as error:
         raise OSError(f"norse.from_nir: {path}: expected a HDF5 file, can't read it: {error}") from error
-    except (RuntimeError, KeyError, RecursionError) as error:
-        raise OSError(f"norse.from_nir: {path}: the file is damaged: {error}") from error
-    return _graph(tree, str(path), "")
-
-
-def _tree(group: Any, path: str) -> dict[str, Any]:
-    """A group as dictionaries and arrays. Links that lead out of it are refused: a file is data of its own."""
-    tree: dict[str, Any] = {}
-    for key in group:
-        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            raise ValueError(f"norse.from_nir: {path}: {group.name}/{key}: expected data, got a link")
-        item = group[key]
-        if isinstance(item, h5py.Group):
-            tree[key] = _tree(item, path)
-        else:
-            value = item[()]
-            tree[key] = value.decode("utf8", "replace") if isinstance(value, bytes) else value
-    return tree
+    except NotNir as error:
+        raise ValueError(f"norse.from_nir: {path}: {error}") from error
+    content = tree.get("node")
+    if not isinstance(content, dict):
+        raise ValueError(f"norse.from_nir: {path}: expected a NIR file with a group called node, found none")
+    return _graph(content, str(path), "")
 
 
 def _graph(tree: Mapping[str, Any], path: str, inside: str) -> Any:
