@@ -9,7 +9,10 @@ def main() -> None:
     """Runs the command line."""
     try:
         from norse.demo.command import app
+        from norse.nir_commands import convert, inspect, run
 
+        for command in (inspect, convert, run):
+            app.command()(command)
         app()
     except ModuleNotFoundError as missing:
         if missing.name not in EXTRAS:

@@ -5,5 +5,7 @@ Source: J. E. Pedersen et al., "Neuromorphic intermediate representation", Natur
 
 from norse.backends.nir_export.build import from_nir
 from norse.backends.nir_export.export import to_nir
+from norse.backends.nir_export.inspect import Description, NodeDescription, describe
+from norse.backends.nir_export.verify import Verification
 
-__all__ = ["from_nir", "to_nir"]
+__all__ = ["Description", "NodeDescription", "Verification", "describe", "from_nir", "to_nir"]

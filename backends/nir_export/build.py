@@ -49,10 +49,27 @@ def from_nir(path_or_graph: str | os.PathLike[str] | Any, *, dt: float | None = 
         got = type(path_or_graph).__name__
         raise TypeError(f"norse.from_nir: argument path_or_graph: expects a path or a nir.NIRGraph, got {got}")
     try:
-        diagram, step = read_diagram(graph, partial(_time_step, given=dt))
-        return _Reader(diagram, step, reset).module()
+        return read_network(graph, dt, reset).module
     except ValueError as error:
         raise ValueError(f"{where}{error}") from error
+
+
+@dataclass(frozen=True)
+class ReadNetwork:
+    """A graph as a module of one tick, and what was found on the way: its time step, and what each node gives."""
+
+    module: nn.Module
+    diagram: Diagram
+    dt: float
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+def read_network(graph: Any, dt: float | None = None, reset: str = "zero") -> ReadNetwork:
+    """Raises ValueError, with the node's name, where the graph is none that can be run."""
+    diagram, step = read_diagram(graph, partial(_time_step, given=dt))
+    reader = _Reader(diagram, step, reset)
+    module = reader.module()
+    return ReadNetwork(module, diagram, step, reader.shapes)
 
 
 def _time_step(nodes: Sequence[Any], metadata: Mapping[str, Any], given: float | None) -> float:
@@ -75,13 +92,13 @@ def _time_step(nodes: Sequence[Any], metadata: Mapping[str, Any], given: float |
         if np.isfinite(shortest) or any(isinstance(node, nir.Delay) for node in nodes):
             warnings.warn(
                 f"norse.from_nir: the file does not say its time step; dt={dt} s is assumed, pass dt= for another",
-                stacklevel=4,
+                stacklevel=5,
             )
     if 0 < shortest < dt:
         warnings.warn(
             f"norse.from_nir: dt={dt} s is longer than the shortest time constant, {shortest:.3g} s; forward Euler "
             "overshoots there",
-            stacklevel=4,
+            stacklevel=5,
         )
     return dt
 

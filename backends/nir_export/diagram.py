@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import networkx
 import nir
 import numpy as np
 
@@ -30,6 +31,13 @@ class Diagram:
 
     def after(self, name: str) -> list[str]:
         return [target for source, target in self.edges if source == name]
+
+    def order(self) -> list[str]:
+        """The nodes as they are computed in a tick, inputs first."""
+        forward: networkx.DiGraph = networkx.DiGraph()
+        forward.add_nodes_from(sorted(self.nodes, key=lambda name: not isinstance(self.nodes[name], nir.Input)))
+        forward.add_edges_from(edge for edge in self.edges if edge not in self.delayed)
+        return list(networkx.topological_sort(forward))
 
     def of(self, primitive: Any) -> list[str]:
         return [name for name, node in self.nodes.items() if isinstance(node, primitive)]

@@ -1,0 +1,223 @@
+"""`norse inspect`, `norse convert` and `norse run`: NIR files on the command line."""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from norse.backends.nir_export import Description
+
+File = Annotated[Path, typer.Argument(help="A NIR file.", show_default=False)]
+TimeStep = Annotated[float | None, typer.Option(help="Time step in s; else the file's, or 0.001.", show_default=False)]
+Reset = Annotated[Literal["zero", "subtract"], typer.Option(help="What a spike does to the membrane.")]
+
+
+def inspect(file: File) -> None:
+    """Show what is in a NIR file: nodes, shapes, parameters, and a picture of the graph."""
+    console = Console()
+    with _errors(console):
+        from norse.backends.nir_export import describe  # here, as torch takes seconds to import
+
+        found = describe(file)
+        table = Table(title=escape(str(file)), title_justify="left")
+        for column in ("node", "primitive", "shape", "parameters"):
+            table.add_column(column)
+        for node in found.nodes:
+            shape = "?" if node.shape is None else "×".join(map(str, node.shape)) or "one number"
+            parameters = ", ".join(f"{name} {text}" for name, text in node.parameters.items())
+            table.add_row(escape(node.name), node.primitive, shape, escape(parameters))
+        console.print(table)
+        for line in picture(found):
+            console.print(Text(line))
+        numbers = sum(node.numbers for node in found.nodes)
+        said = ", ".join(f"{key}: {value}" for key, value in found.metadata.items())
+        console.print(f"{len(found.nodes)} nodes, {len(found.edges)} edges, {numbers} numbers", highlight=False)
+        console.print(Text(f"metadata: {said or 'none'}"))
+        for repair in found.repairs:
+            console.print(Text(f"repaired: {repair}", style="yellow"))
+        if found.problem is not None:
+            console.print(Text(f"can't be run: {found.problem}", style="red"))
+            raise typer.Exit(1)
+
+
+def convert(
+    file: File,
+    target: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
+    dt: TimeStep = None,
+    reset: Reset = "zero",
+) -> None:
+    """Read a NIR file, repair what can be, and write it anew: shapes explicit, parameters as arrays, proven by a run."""
+    console = Console()
+    with _errors(console), _warnings(console):
+        import torch
+
+        import norse
+        from norse.backends.nir_export import describe
+
+        model = norse.from_nir(file, dt=dt, reset=reset)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said above
+            inputs = {name: torch.zeros(1, *shape) for name, shape in describe(file).inputs.items()}
+        example: Any = inputs if len(inputs) > 1 else next(iter(inputs.values()))
+        graph: Any = norse.to_nir(model, target, example_input=example, dt=dt)
+        console.print(Text(f"{target}: {len(graph.nodes)} nodes. {graph.verification}"))
+
+
+def run(
+    file: File,
+    inputs: Annotated[
+        list[str],
+        typer.Option("--input", help="A .npy file [T, ...] or [T, B, ...]; NAME=FILE for each of several inputs."),
+    ],
+    output: Annotated[Path | None, typer.Option(help="Where to write what comes out, as .npy.")] = None,
+    dt: TimeStep = None,
+    reset: Reset = "zero",
+) -> None:
+    """Run a NIR file on spikes, compiled, and count what comes out."""
+    console = Console()
+    with _errors(console), _warnings(console):
+        import numpy as np
+
+        import norse
+        import norse.torch as snn
+        from norse.backends.nir_export import describe
+
+        model = norse.compile(snn.Lift(norse.from_nir(file, dt=dt, reset=reset)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            shapes = describe(file).inputs
+        values, batched = _inputs(inputs, shapes)
+        with_state: Any = model(values if len(shapes) > 1 else next(iter(values.values())))
+        result = with_state[0] if isinstance(with_state, tuple) else with_state
+        results = result if isinstance(result, dict) else {"output": result}
+        for name, value in results.items():
+            _print_result(console, name, value)
+            if output is not None:
+                place = output if len(results) == 1 else output.with_name(f"{output.stem}_{name}{output.suffix}")
+                array = value.detach().numpy()
+                with place.open("wb") as out:
+                    np.save(out, array if batched else array[:, 0], allow_pickle=False)
+                console.print(Text(f"written: {place}"))
+
+
+def picture(found: "Description") -> Iterator[str]:
+    """The graph as lines of text: a chain goes down, branches are indented, edges that wait a tick are dotted.
+
+    Args:
+        found: a described file.
+
+    Example:
+        >>> from norse.backends.nir_export import Description, NodeDescription
+        >>> nodes = tuple(NodeDescription(name, kind, (2,), {}, 0) for name, kind in
+        ...               (("in", "Input"), ("lif", "LIF"), ("w", "Linear"), ("out", "Output")))
+        >>> edges = (("in", "lif"), ("lif", "w"), ("w", "lif"), ("lif", "out"))
+        >>> for line in picture(Description(nodes, edges, frozenset({("lif", "w")}), {})):
+        ...     print(line)
+        in  Input
+        │
+        lif  LIF
+        ├┄┄ a tick later
+        │   w  Linear
+        │   │
+        │   lif (above)
+        └──
+            out  Output
+    """
+    kinds = {node.name: node.primitive for node in found.nodes}
+    seen: set[str] = set()
+    starts = [node.name for node in found.nodes if node.primitive == "Input"] or list(kinds)[:1]
+    todo = [(name, "", "", "") for name in reversed(starts)]
+    while todo:
+        name, indent, before, after = todo.pop()
+        if before:
+            yield indent + before
+        inner = indent + after
+        if name in seen:
+            yield f"{inner}{name} (above)"
+            continue
+        seen.add(name)
+        yield f"{inner}{name}  {kinds.get(name, 'missing')}"
+        targets = [(b, (a, b) in found.waiting) for a, b in found.edges if a == name]
+        if len(targets) == 1:
+            target, waits = targets[0]
+            todo.append((target, inner, "┆ a tick later" if waits else "│", ""))
+            continue
+        for place, (target, waits) in reversed(list(enumerate(targets))):
+            last = place == len(targets) - 1
+            branch = ("└" if last else "├") + ("┄┄ a tick later" if waits else "──")
+            todo.append((target, inner, branch, "    " if last else "│   "))
+
+
+def _inputs(given: list[str], shapes: Any) -> tuple[dict[str, Any], bool]:
+    """By the names of the Input nodes, [T, B, ...]; and whether the files had a batch."""
+    import numpy as np
+    import torch
+
+    values, batched = {}, True
+    for text in given:
+        name, _, file = text.rpartition("=")
+        name = name or next(iter(shapes))
+        if name not in shapes:
+            raise ValueError(
+                f"norse run: --input: expected one of {', '.join(shapes)} as the input's name, got {name!r}"
+            )
+        try:
+            array = np.load(file, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"norse run: --input: {file}: expected an array in .npy format: {error}") from error
+        shape = shapes[name]
+        if array.dtype.kind not in "fiub" or tuple(array.shape[-len(shape) :]) != shape:
+            raise ValueError(
+                f"norse run: --input: {file}: expected numbers [T, {', '.join(map(str, shape))}] or [T, B, ...], "
+                f"got {array.dtype} {list(array.shape)}"
+            )
+        if array.ndim not in (len(shape) + 1, len(shape) + 2):
+            raise ValueError(f"norse run: --input: {file}: expected ticks in front, got {list(array.shape)}")
+        batched = array.ndim == len(shape) + 2
+        tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+        values[name] = tensor if batched else tensor[:, None]
+    if values.keys() != set(shapes):
+        missing = ", ".join(sorted(set(shapes) - set(values)))
+        raise ValueError(f"norse run: --input: expected a file for each input, none for {missing}")
+    return {name: values[name] for name in shapes}, batched
+
+
+def _print_result(console: Console, name: str, value: Any) -> None:
+    ticks, samples = value.shape[:2]
+    features = "×".join(map(str, value.shape[2:]))
+    head = f"{name}: {ticks} ticks, {samples} sample{'s' if samples != 1 else ''}, {features} outputs; "
+    if bool(((value == 0) | (value == 1)).all()):
+        counts = value.sum((0, 1)).flatten()
+        busiest = ", ".join(f"{int(k)}: {int(counts[k])}" for k in counts.argsort(descending=True)[:5])
+        console.print(Text(f"{head}{int(counts.sum())} spikes; most of output {busiest}"))
+    else:
+        console.print(Text(f"{head}values {value.min().item():.4g}..{value.max().item():.4g}"))
+
+
+@contextmanager
+def _errors(console: Console) -> Iterator[None]:
+    """What is wrong with a file or an argument is a message and exit code 1, without a traceback."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        console.file = sys.stderr
+        console.print(Text(str(error), style="red"))
+        raise typer.Exit(1) from error
+
+
+@contextmanager
+def _warnings(console: Console) -> Iterator[None]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        console.print(Text(message, style="yellow"))
