@@ -55,7 +55,7 @@ def convert(
     dt: TimeStep = None,
     reset: Reset = "zero",
 ) -> None:
-    """Read a NIR file, repair what can be, and write it anew: shapes explicit, parameters as arrays, proven by a run."""
+    """Read a NIR file, repair it where need be, and write it anew: explicit shapes, arrays, proven by a run."""
     console = Console()
     with _errors(console), _warnings(console):
         import torch

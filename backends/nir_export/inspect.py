@@ -59,7 +59,7 @@ def describe(path: str | os.PathLike[str]) -> Description:
     """
     graph = read_file(path)
     metadata = graph.metadata if isinstance(graph.metadata, dict) else {}
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes: Mapping[str, tuple[int, ...]] = {}
     waiting: frozenset[Edge] = frozenset()
     problem = None
     with warnings.catch_warnings(record=True) as caught:
