@@ -181,7 +181,7 @@ class _Reader:
         first = (
             others[0] if len(others) == 1 and self._is_linear(others[0]) and self._after(others[0]) == [entry] else ""
         )
-        first = "" if any(edge in self.delayed for edge in self.edges if first in edge) else first
+        first = "" if (first, entry) in self.delayed else first
         if b_rec is not None and not first:
             return  # its bias has no place in a recurrent cell
         gain = torch.ones(()) if neuron.gain is None else neuron.gain
@@ -208,7 +208,8 @@ class _Reader:
         at = min(self.edges.index((a, entry)) for a in others)
         kept = [(a, b) for a, b in self.edges if a not in removed and b not in removed and b != name]
         self.edges = [*kept[:at], *((a, name) for a in sources), *kept[at:]]
-        self.delayed = {(a, b) for a, b in self.delayed if (a, b) in set(self.edges)}
+        moved = {(a, name if b in removed else b) for a, b in self.delayed if a not in removed}
+        self.delayed = moved & set(self.edges)
         for part in removed:
             del self.modules[part]
 

@@ -45,12 +45,10 @@ def read_delay(node: Any, dt: float, less: float = 0.0) -> torch.nn.Module:
         shorter = delay.astype(np.float64) - less
         shorter[np.abs(shorter) < ROUNDING * (delay + dt)] = 0.0
         delay, longest = shorter.astype(delay.dtype), float(np.max(shorter, initial=0))
-    if not delay.any():
-        return torch.nn.Identity()
-    alike = bool((delay == delay.flat[0]).all())
+    alike = bool(delay.size) and bool((delay == delay.flat[0]).all())
     # A whole number of ticks, where float32 has rounded it: the buffer is one tick longer else.
     ticks = round(longest / dt) if math.isclose(longest / dt, round(longest / dt), rel_tol=ROUNDING) else longest / dt
-    return snn.SynapseDelayCell(tensor(delay.flat[0] if alike else delay), max(longest, ticks * dt), dt=dt)
+    return snn.SynapseDelayCell(tensor(delay.flat[0] if alike else delay), max(longest, ticks * dt, dt), dt=dt)
 
 
 def waits(node: Any, dt: float) -> bool:

@@ -114,7 +114,10 @@ class _Writer:
         if subgraphs:
             nodes, edges = self._nested(edges, step)
         if all(_nir_infers(node) for node in self.nodes.values()):
-            return nir.NIRGraph(nodes, edges, metadata=metadata, type_check=nodes is self.nodes)
+            # In its check nir makes an Output of whatever leads nowhere: an input that the model doesn't use.
+            used = {source for source, _ in edges} | {target for _, target in edges}
+            check = nodes is self.nodes and used == set(nodes)
+            return nir.NIRGraph(nodes, edges, metadata=metadata, type_check=check)
         warnings.warn(
             "norse.to_nir: nir can't work out the shapes of grouped convolutions and of rectangular kernels: other "
             "tools may need nir.read(file, type_check=False)",
@@ -221,7 +224,8 @@ class _Writer:
         if "input_weights" in arrays:
             if len(self.network.shape(_only_ref(node.inputs[0]))) != 1:
                 raise ValueError(f"{where}: expected samples of 1 dimension, got {list(shape)}; put a Flatten before")
-            sources = (self._add(f"{wish}_input", nir.Linear(arrays["input_weights"]), sources),)
+            if not np.array_equal(arrays["input_weights"], np.eye(*shape)):
+                sources = (self._add(f"{wish}_input", nir.Linear(arrays["input_weights"]), sources),)
         name = self._add(wish, written, sources)
         self.calls.setdefault(path, Calls(node.outputs[0])).nodes.append(name)
         if "recurrent_weights" in arrays:
@@ -281,6 +285,9 @@ class _Writer:
         if sign < 0 or set(one) & set(other):
             other = (self._add("scale", nir.Scale(of_shape(sign, shape, dtype, "scale")), other),)
         self.sources[node.output] = (*one, *other)
+        if node.output in self.network.fed_back.values():  # a sum that is handed on to the next tick needs a node
+            whole = nir.Scale(of_shape(1.0, shape, dtype, "scale"))
+            self.sources[node.output] = (self._add(_wish(node.module, node, "sum"), whole, (*one, *other)),)
 
     def _product(self, node: Node) -> None:
         """x · c, x / c and -x, with c a number or a parameter, are a Scale."""

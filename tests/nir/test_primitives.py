@@ -335,3 +335,16 @@ def test_an_integrator_adds_up_r_times_its_input():
         warnings.simplefilter("error")
         compiled = norse.compile(snn.Lift(model), fullgraph=True)
     assert torch.equal(compiled(torch.ones(3, 1, 2))[0], run(model, torch.ones(3, 1, 2)))
+
+
+def test_a_sum_that_feeds_itself_is_a_node():
+    class Trace(nn.Module):
+        """y_t = x_t / 2 + y_{t-1}, with no module at all."""
+
+        def forward(self, x, state=None):
+            total = x / 2 + (torch.zeros_like(x) if state is None else state)
+            return total, total
+
+    x = torch.rand(9, 1, 3)
+    read = norse.from_nir(norse.to_nir(Trace(), example_input=x[0]))
+    assert torch.allclose(run(read, x), x.cumsum(0) / 2)
