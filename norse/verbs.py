@@ -197,6 +197,7 @@ def from_nir(
     *,
     dt: float | None = None,
     reset: Literal["zero", "subtract"] = "zero",
+    integrator: Literal["euler", "exponential"] = "euler",
 ) -> nn.Module:
     """Reads a network in NIR, the exchange format of neuromorphic tools, as a torch module.
 
@@ -214,6 +215,8 @@ def from_nir(
         dt: time step in s; None means that of the file, or 0.001 (with a warning) if it says none.
         reset: whether a spike sets the membrane to v_reset ("zero", as NIR defines it) or lowers it by the threshold
             ("subtract", as some tools mean it).
+        integrator: "euler", which is what most tools do and what a file of `to_nir` means, or "exponential", which
+            solves neurons with a leak exactly between spikes.
 
     Returns:
         A module of one tick: `forward(x, state=None)` gives (output, state), with x [B, ...]. Several inputs are taken,
@@ -234,4 +237,4 @@ def from_nir(
         >>> z.shape
         torch.Size([100, 8, 4])
     """
-    return nir_export.from_nir(path_or_graph, dt=dt, reset=reset)
+    return nir_export.from_nir(path_or_graph, dt=dt, reset=reset, integrator=integrator)

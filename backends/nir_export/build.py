@@ -33,12 +33,22 @@ DEFAULT_DT = 0.001
 MOST_VALUES = 2**28  # of one sample at one node: a GiB
 _ELEMENTWISE = {nir.Scale: "scale", nir.Threshold: "threshold", nir.Delay: "delay"}  # a number for each of its inputs
 _RESETS = ("zero", "subtract")
+_INTEGRATORS = ("euler", "exponential")
 
 
-def from_nir(path_or_graph: str | os.PathLike[str] | Any, *, dt: float | None = None, reset: str = "zero") -> nn.Module:
+def from_nir(
+    path_or_graph: str | os.PathLike[str] | Any,
+    *,
+    dt: float | None = None,
+    reset: str = "zero",
+    integrator: str = "euler",
+) -> nn.Module:
     """The graph in a file, or a nir.NIRGraph, as a module of one tick. See `norse.from_nir`."""
     if reset not in _RESETS:
         raise ValueError(f"norse.from_nir: argument reset: expects {' or '.join(_RESETS)}, got {reset!r}")
+    if integrator not in _INTEGRATORS:
+        expected = " or ".join(_INTEGRATORS)
+        raise ValueError(f"norse.from_nir: argument integrator: expects {expected}, got {integrator!r}")
     if dt is not None and not (dt > 0 and np.isfinite(dt)):
         raise ValueError(f"norse.from_nir: argument dt: expects a time step in s above 0, got {dt}")
     if isinstance(path_or_graph, str | os.PathLike):
@@ -49,7 +59,7 @@ def from_nir(path_or_graph: str | os.PathLike[str] | Any, *, dt: float | None = 
         got = type(path_or_graph).__name__
         raise TypeError(f"norse.from_nir: argument path_or_graph: expects a path or a nir.NIRGraph, got {got}")
     try:
-        return read_network(graph, dt, reset).module
+        return read_network(graph, dt, reset, integrator).module
     except ValueError as error:
         raise ValueError(f"{where}{error}") from error
 
@@ -64,15 +74,15 @@ class ReadNetwork:
     shapes: Mapping[str, tuple[int, ...]]
 
 
-def read_network(graph: Any, dt: float | None = None, reset: str = "zero") -> ReadNetwork:
+def read_network(graph: Any, dt: float | None = None, reset: str = "zero", integrator: str = "euler") -> ReadNetwork:
     """Raises ValueError, with the node's name, where the graph is none that can be run."""
-    diagram, step = read_diagram(graph, partial(_time_step, given=dt))
-    reader = _Reader(diagram, step, reset)
+    diagram, step = read_diagram(graph, partial(_time_step, given=dt, exact=integrator == "exponential"))
+    reader = _Reader(diagram, step, reset, integrator)
     module = reader.module()
     return ReadNetwork(module, diagram, step, reader.shapes)
 
 
-def _time_step(nodes: Sequence[Any], metadata: Mapping[str, Any], given: float | None) -> float:
+def _time_step(nodes: Sequence[Any], metadata: Mapping[str, Any], given: float | None, exact: bool) -> float:
     """The argument, or what the file says, or a guess that is said aloud if it matters."""
     try:
         shortest = min((shortest_time(node) for node in nodes), default=float("inf"))
@@ -94,7 +104,7 @@ def _time_step(nodes: Sequence[Any], metadata: Mapping[str, Any], given: float |
                 f"norse.from_nir: the file does not say its time step; dt={dt} s is assumed, pass dt= for another",
                 stacklevel=5,
             )
-    if 0 < shortest < dt:
+    if 0 < shortest < dt and not exact:
         warnings.warn(
             f"norse.from_nir: dt={dt} s is longer than the shortest time constant, {shortest:.3g} s; forward Euler "
             "overshoots there",
@@ -108,6 +118,7 @@ class _Reader:
     diagram: Diagram
     dt: float
     reset: str
+    integrator: str
     modules: dict[str, nn.Module] = field(default_factory=dict)
     edges: list[Edge] = field(default_factory=list)
     delayed: set[Edge] = field(default_factory=set)
@@ -146,7 +157,7 @@ class _Reader:
             if type(node) not in NEURONS:
                 self.modules[name] = LAYERS[type(node)].read(node)
                 return
-            neuron = self.neurons[name] = read_neuron(node, self.dt, self.reset)
+            neuron = self.neurons[name] = read_neuron(node, self.dt, self.reset, self.integrator)
         except (ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError) as error:
             raise ValueError(f"node {name!r} ({type(node).__name__}): {error}") from error
         self.modules[name] = neuron.cell(self.dt)

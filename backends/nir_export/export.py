@@ -208,6 +208,10 @@ class _Writer:
         if row is None:
             known = sorted({step.__name__ for r in NEURONS for step in r.steps})
             name = getattr(module.activation, "__name__", repr(module.activation))
+            if getattr(getattr(module, "steps", None), "exponential", None) is module.activation:
+                raise ValueError(
+                    f"{where}: a file is run by forward Euler: expected integrator='euler', got 'exponential'"
+                )
             raise ValueError(f"{where}: NIR can't say its step: expected one of {', '.join(known)}, got {name}")
         self._check_state(where, node, module, row)
         weights = self._weights(node)
@@ -224,7 +228,7 @@ class _Writer:
         if "input_weights" in arrays:
             if len(self.network.shape(_only_ref(node.inputs[0]))) != 1:
                 raise ValueError(f"{where}: expected samples of 1 dimension, got {list(shape)}; put a Flatten before")
-            if not np.array_equal(arrays["input_weights"], np.eye(*shape)):
+            if not np.array_equal(arrays["input_weights"], np.eye(shape[0])):
                 sources = (self._add(f"{wish}_input", nir.Linear(arrays["input_weights"]), sources),)
         name = self._add(wish, written, sources)
         self.calls.setdefault(path, Calls(node.outputs[0])).nodes.append(name)

@@ -112,16 +112,21 @@ class ReadNeuron:
     p: Any
     shape: tuple[int, ...]
     gain: Tensor | None  # None: 1
+    integrator: str
 
     def cell(self, dt: float) -> torch.nn.Module:
-        return self.row.cell(self.p, dt=dt)  # type: ignore[no-any-return]
+        return self.row.cell(self.p, dt=dt, **self._options())  # type: ignore[no-any-return]
+
+    def _options(self) -> dict[str, str]:
+        """Only a leak has an integrator: the others add up."""
+        return {"integrator": self.integrator} if self.row.rates else {}
 
     def recurrent_cell(self, input_weights: Tensor, recurrent_weights: Tensor, dt: float) -> torch.nn.Module:
         assert self.row.recurrent_cell is not None
         hidden, inputs = input_weights.shape
         return self.row.recurrent_cell(  # type: ignore[no-any-return]
             inputs, hidden, self.p, input_weights=input_weights, recurrent_weights=recurrent_weights,
-            autapses=bool(recurrent_weights.diagonal().any()), dt=dt,
+            autapses=bool(recurrent_weights.diagonal().any()), dt=dt, **self._options(),
         )  # fmt: skip
 
     def can_recur(self) -> bool:
@@ -129,7 +134,7 @@ class ReadNeuron:
         return self.row.recurrent_cell is not None and len(self.shape) == 1
 
 
-def read_neuron(node: Any, dt: float, reset: str) -> ReadNeuron:
+def read_neuron(node: Any, dt: float, reset: str, integrator: str) -> ReadNeuron:
     """Raises ValueError where the node has no positive time constants, or numbers that are none."""
     row = BY_PRIMITIVE[type(node)]
     given = {field: numbers(getattr(node, field)) for field in ("r", *row.rates, *row.potentials)}
@@ -147,7 +152,7 @@ def read_neuron(node: Any, dt: float, reset: str) -> ReadNeuron:
     p = row.parameters(**{name: uniform(value) for name, value in fields.items()})
     if reset == "subtract" and hasattr(p, "reset_method"):
         p = p._replace(reset_method=reset_subtract)
-    return ReadNeuron(row, p, shape, _gain(given, dt))
+    return ReadNeuron(row, p, shape, _gain(given, dt), integrator)
 
 
 def shortest_time(node: Any) -> float:

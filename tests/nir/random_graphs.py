@@ -1,4 +1,4 @@
-"""Random models of one tick as hypothesis draws them: neurons, layers, delays, branches, joins, cycles, several ends."""
+"""Random models of one tick as hypothesis draws them: neurons, layers, delays, branches, cycles, several ends."""
 
 from dataclasses import dataclass
 from functools import reduce

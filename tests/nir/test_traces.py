@@ -55,10 +55,25 @@ def test_table_of_spike_times():
     """`-s` shows it."""
     lines = [f"{'who':<32} {'spikes at tick':<24} {'late by ticks':<20} sum"]
     lines += [row(name, trace(name)[2]) for name in PLATFORMS]
-    lines += [row(f"ours, {file}", ours(file)[1]) for file in ("lif_norse.nir", "lif_rockpool.nir")]
+    for file in ("lif_norse.nir", "lif_rockpool.nir"):
+        for integrator in ("euler", "exponential"):
+            lines.append(row(f"ours, {file}, {integrator}", ours(file, integrator=integrator)[1]))
     print("\n" + "\n".join(lines))
     assert all(np.array_equal(trace(name)[0], EXACT_INPUT) for name in PLATFORMS)
     assert times(EXACT_SPIKES) == [460, 510, 710, 760]
+
+
+def test_the_exponential_integrator_is_closer_to_the_exact_solution_than_any_platform():
+    """Potentials of other scales are brought to the exact one by the factor that fits best."""
+    potentials, spikes = ours("lif_norse.nir", integrator="exponential")
+    assert np.array_equal(spikes, EXACT_SPIKES)
+    distance = {"ours": np.abs(potentials - EXACT_POTENTIAL).max()}
+    for name in PLATFORMS:
+        theirs = trace(name)[1]
+        distance[name] = np.abs(theirs * (theirs @ EXACT_POTENTIAL) / (theirs @ theirs) - EXACT_POTENTIAL).max()
+    print("\nlargest distance from the exact potential\n" + "\n".join(f"{n:<18} {d:.1e}" for n, d in distance.items()))
+    assert distance["ours"] < 1e-7
+    assert distance["ours"] < min(d for name, d in distance.items() if name != "ours")
 
 
 def test_norses_file_gives_norses_trace():

@@ -51,7 +51,7 @@ def check_sizes(module: Any, **sizes: Any) -> None:
             raise ValueError(f"{_name(module)}: argument {name}: expects at least 0, got {size}")
 
 
-def check_parameters(module: Any, p: Any, dt: float, path: str = "p") -> None:
+def check_parameters(module: Any, p: Any, dt: float, path: str = "p", exact: bool = False) -> None:
     """Refuses parameters that no neuron can have, and warns of a time step that they are too fast for.
 
     Args:
@@ -59,6 +59,7 @@ def check_parameters(module: Any, p: Any, dt: float, path: str = "p") -> None:
         p: its parameters, a named tuple.
         dt: its time step.
         path: what to call them.
+        exact: whether no time step is too long.
 
     Raises:
         TypeError: if p is no named tuple, lacks fields of the neuron's parameters, or a rate is no number.
@@ -71,13 +72,13 @@ def check_parameters(module: Any, p: Any, dt: float, path: str = "p") -> None:
         _check_model(module, p)
     for name, value in zip(p._fields, p, strict=True):
         if hasattr(value, "_fields"):
-            check_parameters(module, value, dt, f"{path}.{name}")
+            check_parameters(module, value, dt, f"{path}.{name}", exact)
         elif name == "method" and value not in (methods := _methods(module)):
             raise ValueError(
                 f"{_name(module)}: argument {path}.method: expects one of {', '.join(methods)}, got {value!r}"
             )
         elif name.startswith("tau_") and name.endswith("_inv"):
-            _check_rate(module, f"{path}.{name}", value, dt)
+            _check_rate(module, f"{path}.{name}", value, 0.0 if exact else dt)
 
 
 def _check_model(module: Any, p: Any) -> None:

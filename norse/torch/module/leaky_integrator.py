@@ -4,9 +4,13 @@ from typing import Any
 
 from torch import Tensor
 
+from norse.torch.functional.exponential import li_feed_forward_step_exponential
 from norse.torch.functional.leaky_integrator import LI_DEFAULTS, LIParameters, LIState, li_feed_forward_step, li_step
 from norse.torch.module.checks import check_sizes
 from norse.torch.module.snn import SNN, SNNCell
+from norse.torch.module.steps import Steps
+
+_FEED_FORWARD = Steps(li_feed_forward_step, exponential=li_feed_forward_step_exponential)
 
 
 class LICell(SNNCell):
@@ -14,7 +18,7 @@ class LICell(SNNCell):
 
     Args:
         p: parameters (s⁻¹, dimensionless potentials).
-        kwargs: dt and activation_sparse, as in `SNNCell`.
+        kwargs: dt and activation_sparse, as in `SNNCell`; integrator="exponential" is exact, where "euler" is not.
 
     Returns:
         `forward(input_tensor, state=None)` gives (membrane potentials, LIState).
@@ -29,9 +33,11 @@ class LICell(SNNCell):
     """
 
     state_type = LIState
+    steps = _FEED_FORWARD
 
     def __init__(self, p: LIParameters = LI_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(li_feed_forward_step, self.initial_state, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, p, **kwargs)
 
 
 class LI(SNN):
@@ -39,7 +45,7 @@ class LI(SNN):
 
     Args:
         p: parameters (s⁻¹, dimensionless potentials).
-        kwargs: dt, activation_sparse and record_states, as in `SNN`.
+        kwargs: dt, activation_sparse and record_states, as in `SNN`; integrator as in `LICell`.
 
     Returns:
         `forward(input_tensor, state=None)` gives (membrane potentials, LIState).
@@ -54,9 +60,11 @@ class LI(SNN):
     """
 
     state_type = LIState
+    steps = _FEED_FORWARD
 
     def __init__(self, p: LIParameters = LI_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(li_feed_forward_step, self.initial_state, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, p, **kwargs)
 
 
 class LILinearCell(SNNCell):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from norse.torch.functional.exponential import li_box_feed_forward_step_exponential
 from norse.torch.functional.leaky_integrator_box import (
     LI_BOX_DEFAULTS,
     LIBoxParameters,
@@ -9,6 +10,9 @@ from norse.torch.functional.leaky_integrator_box import (
     li_box_feed_forward_step,
 )
 from norse.torch.module.snn import SNN, SNNCell
+from norse.torch.module.steps import Steps
+
+_FEED_FORWARD = Steps(li_box_feed_forward_step, exponential=li_box_feed_forward_step_exponential)
 
 
 class LIBoxCell(SNNCell):
@@ -16,7 +20,7 @@ class LIBoxCell(SNNCell):
 
     Args:
         p: parameters (s⁻¹, dimensionless potentials).
-        kwargs: dt and activation_sparse, as in `SNNCell`.
+        kwargs: dt and activation_sparse, as in `SNNCell`; integrator="exponential" is exact, where "euler" is not.
 
     Returns:
         `forward(input_tensor, state=None)` gives (membrane potentials, LIBoxState).
@@ -31,9 +35,11 @@ class LIBoxCell(SNNCell):
     """
 
     state_type = LIBoxState
+    steps = _FEED_FORWARD
 
     def __init__(self, p: LIBoxParameters = LI_BOX_DEFAULTS, **kwargs: Any) -> None:
-        super().__init__(li_box_feed_forward_step, self.initial_state, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, p, **kwargs)
 
 
 class LIBox(SNN):
@@ -42,6 +48,7 @@ class LIBox(SNN):
     Args:
         p: parameters (s⁻¹, dimensionless potentials).
         dt: time step in s.
+        integrator: "euler", or "exponential", which is exact.
 
     Returns:
         `forward(input_tensor, state=None)` gives (membrane potentials, LIBoxState).
@@ -56,7 +63,9 @@ class LIBox(SNN):
     """
 
     state_type = LIBoxState
+    steps = _FEED_FORWARD
     scalar_rest = True
 
-    def __init__(self, p: LIBoxParameters = LI_BOX_DEFAULTS, dt: float = 0.001) -> None:
-        super().__init__(li_box_feed_forward_step, self.initial_state, p, dt=dt)
+    def __init__(self, p: LIBoxParameters = LI_BOX_DEFAULTS, dt: float = 0.001, integrator: str = "euler") -> None:
+        step, kwargs = self.steps.chosen(p, {"dt": dt, "integrator": integrator})
+        super().__init__(step, self.initial_state, p, **kwargs)

@@ -8,6 +8,7 @@ from norse.torch.functional.adjoint.lif_adjoint import (
     lif_feed_forward_adjoint_step,
     lif_feed_forward_adjoint_step_sparse,
 )
+from norse.torch.functional.exponential import lif_feed_forward_step_exponential, lif_step_exponential
 from norse.torch.functional.lif import (
     LIF_DEFAULTS,
     LIFFeedForwardState,
@@ -26,8 +27,9 @@ _FEED_FORWARD = Steps(
     lif_feed_forward_step_sparse,
     lif_feed_forward_adjoint_step,
     lif_feed_forward_adjoint_step_sparse,
+    lif_feed_forward_step_exponential,
 )
-_RECURRENT = Steps(lif_step, lif_step_sparse, lif_adjoint_step, lif_adjoint_step_sparse)
+_RECURRENT = Steps(lif_step, lif_step_sparse, lif_adjoint_step, lif_adjoint_step_sparse, lif_step_exponential)
 
 
 class LIFCell(SNNCell):
@@ -35,7 +37,8 @@ class LIFCell(SNNCell):
 
     Args:
         p: parameters (s⁻¹, dimensionless potentials); the method "adjoint" means EventProp gradients.
-        kwargs: dt and activation_sparse, as in `SNNCell`. Sparse COO input gives sparse COO
+        kwargs: dt and activation_sparse, as in `SNNCell`; integrator="exponential" is exact between spikes, where
+            "euler" is not. Sparse COO input gives sparse COO
             spikes.
 
     Returns:
@@ -64,8 +67,8 @@ class LIF(SNN):
 
     Args:
         p: parameters (s⁻¹, dimensionless potentials); the method "adjoint" means EventProp gradients.
-        kwargs: dt, activation_sparse and record_states, as in `SNN`. Sparse COO input gives sparse COO
-            spikes.
+        kwargs: dt, activation_sparse and record_states, as in `SNN`; integrator as in `LIFCell`. Sparse COO input gives
+            sparse COO spikes.
 
     Returns:
         `forward(input_tensor, state=None)` gives (spikes, LIFFeedForwardState).

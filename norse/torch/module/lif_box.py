@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from norse.torch.functional.exponential import lif_box_feed_forward_step_exponential, lif_box_step_exponential
 from norse.torch.functional.lif_box import (
     LIF_BOX_DEFAULTS,
     LIFBoxFeedForwardState,
@@ -11,6 +12,10 @@ from norse.torch.functional.lif_box import (
     lif_box_step,
 )
 from norse.torch.module.snn import SNN, SNNCell, SNNRecurrent, SNNRecurrentCell
+from norse.torch.module.steps import Steps
+
+_FEED_FORWARD = Steps(lif_box_feed_forward_step, exponential=lif_box_feed_forward_step_exponential)
+_RECURRENT = Steps(lif_box_step, exponential=lif_box_step_exponential)
 
 
 class LIFBoxCell(SNNCell):
@@ -21,6 +26,7 @@ class LIFBoxCell(SNNCell):
     Args:
         p: parameters (s⁻¹, dimensionless potentials).
         dt: time step in s.
+        integrator: "euler", or "exponential", which is exact between spikes.
 
     Returns:
         `forward(input_tensor, state=None)` gives (spikes, LIFBoxFeedForwardState).
@@ -35,9 +41,11 @@ class LIFBoxCell(SNNCell):
     """
 
     state_type = LIFBoxFeedForwardState
+    steps = _FEED_FORWARD
 
-    def __init__(self, p: LIFBoxParameters = LIF_BOX_DEFAULTS, dt: float = 0.001) -> None:
-        super().__init__(lif_box_feed_forward_step, self.initial_state, p, dt=dt)
+    def __init__(self, p: LIFBoxParameters = LIF_BOX_DEFAULTS, dt: float = 0.001, integrator: str = "euler") -> None:
+        step, kwargs = self.steps.chosen(p, {"dt": dt, "integrator": integrator})
+        super().__init__(step, self.initial_state, p, **kwargs)
 
 
 class LIFBox(SNN):
@@ -48,6 +56,7 @@ class LIFBox(SNN):
     Args:
         p: parameters (s⁻¹, dimensionless potentials).
         dt: time step in s.
+        integrator: "euler", or "exponential", which is exact between spikes.
 
     Returns:
         `forward(input_tensor, state=None)` gives (spikes, LIFBoxFeedForwardState).
@@ -62,10 +71,12 @@ class LIFBox(SNN):
     """
 
     state_type = LIFBoxFeedForwardState
+    steps = _FEED_FORWARD
     scalar_rest = True
 
-    def __init__(self, p: LIFBoxParameters = LIF_BOX_DEFAULTS, dt: float = 0.001) -> None:
-        super().__init__(lif_box_feed_forward_step, self.initial_state, p, dt=dt)
+    def __init__(self, p: LIFBoxParameters = LIF_BOX_DEFAULTS, dt: float = 0.001, integrator: str = "euler") -> None:
+        step, kwargs = self.steps.chosen(p, {"dt": dt, "integrator": integrator})
+        super().__init__(step, self.initial_state, p, **kwargs)
 
 
 class LIFBoxRecurrentCell(SNNRecurrentCell):
@@ -92,11 +103,13 @@ class LIFBoxRecurrentCell(SNNRecurrentCell):
     """
 
     state_type = LIFBoxState
+    steps = _RECURRENT
 
     def __init__(
         self, input_size: int, hidden_size: int, p: LIFBoxParameters = LIF_BOX_DEFAULTS, **kwargs: Any
     ) -> None:
-        super().__init__(lif_box_step, self.initial_state, input_size, hidden_size, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, input_size, hidden_size, p, **kwargs)
 
 
 class LIFBoxRecurrent(SNNRecurrent):
@@ -123,8 +136,10 @@ class LIFBoxRecurrent(SNNRecurrent):
     """
 
     state_type = LIFBoxState
+    steps = _RECURRENT
 
     def __init__(
         self, input_size: int, hidden_size: int, p: LIFBoxParameters = LIF_BOX_DEFAULTS, **kwargs: Any
     ) -> None:
-        super().__init__(lif_box_step, self.initial_state, input_size, hidden_size, p, **kwargs)
+        step, kwargs = self.steps.chosen(p, kwargs)
+        super().__init__(step, self.initial_state, input_size, hidden_size, p, **kwargs)

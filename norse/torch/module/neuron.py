@@ -48,7 +48,7 @@ class Neuron(HoldsParameters):
         super().__init__()
         check_dt(self, dt)
         if self.state_type is not None:
-            check_parameters(self, p, dt)
+            check_parameters(self, p, dt, exact=self.steps is not None and activation is self.steps.exponential)
             self.state_fields = state_fields(self.state_type)
         self.activation = activation
         self.activation_sparse = activation_sparse
