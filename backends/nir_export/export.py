@@ -23,7 +23,7 @@ from norse.backends.nir_export.file import write_file
 from norse.backends.nir_export.layers import INSTEAD, VANISHING, row_of
 from norse.backends.nir_export.nested import nested
 from norse.backends.nir_export.network import Example, Network, trace_network
-from norse.backends.nir_export.neurons import BY_STEP, NEURONS, starts_at_rest, write_neuron
+from norse.backends.nir_export.neurons import BY_STEP, NEURONS, instead_of, starts_at_rest, write_neuron
 from norse.backends.nir_export.scale import Scale
 from norse.backends.nir_export.verify import Calls
 from norse.backends.nir_export.verify import verify as run_both
@@ -157,6 +157,7 @@ class _Writer:
             return
         if node.op == "eager" and (row_of(layer) is None or untraceable(layer)):
             reason = self.network.eager.get(path, "it can't be traced")
+            reason += instead_of(getattr(layer, "activation", None))
             raise ValueError(f"{where}: expected a layer that the compiler understands, but {reason}")
         operand = _only_ref(node.inputs[0])
         if isinstance(layer, VANISHING):
@@ -212,7 +213,8 @@ class _Writer:
                 raise ValueError(
                     f"{where}: a file is run by forward Euler: expected integrator='euler', got 'exponential'"
                 )
-            raise ValueError(f"{where}: NIR can't say its step: expected one of {', '.join(known)}, got {name}")
+            got = f"{name}{instead_of(module.activation)}"
+            raise ValueError(f"{where}: NIR can't say its step: expected one of {', '.join(known)}, got {got}")
         self._check_state(where, node, module, row)
         weights = self._weights(node)
         shape = self.network.shape(node.outputs[0])

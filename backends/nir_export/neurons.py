@@ -60,6 +60,31 @@ NEURONS = (
            IntegratorParameters, {}, {}, ""),
 )  # fmt: skip
 
+# What NIR has no neuron for, by the beginning of the step's name, and what to use in its place.
+INSTEAD: Mapping[str, str] = {
+    "lif_adex_refrac": "neither adaptation nor a refractory period; use snn.LIF",
+    "lif_adex": "neither an exponential term nor adaptation; use snn.LIF",
+    "lif_ex": "no exponential term; use snn.LIF",
+    "lif_refrac": "no refractory period; use snn.LIF",
+    "lif_mc_refrac": "neither compartments nor a refractory period; use snn.LIFRecurrent",
+    "lif_mc": "no compartments; use snn.LIFRecurrent",
+    "lif_correlation": "no plasticity; use snn.LIFRecurrent with the weights that were found",
+    "lsnn": "no threshold that adapts; use snn.LIFRecurrent",
+    "ada_lif": "no threshold that adapts; use snn.LIFRecurrent",
+    "coba_lif": "no conductances; use snn.LIFRecurrent, whose synapses are currents",
+    "izhikevich": "no second variable of the membrane; use snn.LIF",
+    "lif_feed_forward_adjoint": "no gradients: give the neurons method='super', which computes the same spikes",
+    "lif_adjoint": "no gradients: give the neurons method='super', which computes the same spikes",
+}
+
+
+def instead_of(step: Any) -> str:
+    """What NIR lacks for a step, if it is one of the library's."""
+    name = getattr(step, "__name__", "")
+    found = max((start for start in INSTEAD if name.startswith(start)), key=len, default=None)
+    return f": NIR has {INSTEAD[found]}" if found else ""
+
+
 BY_STEP: Mapping[Any, Neuron] = {step: row for row in NEURONS for step in row.steps}
 BY_PRIMITIVE: Mapping[type, Neuron] = {row.primitive: row for row in NEURONS}
 

@@ -108,6 +108,34 @@ REFUSED = {
         "expected reset_method=reset_value",
         "got reset_subtract",
     ),
+    **{
+        f"the model {kind.__name__}": (after_linear(kind()), "layer '1'", "NIR can't say its step", f"NIR has {lack}")
+        for kind, lack in (
+            (snn.LIFAdExCell, "neither an exponential term nor adaptation; use snn.LIF"),
+            (snn.LIFExCell, "no exponential term; use snn.LIF"),
+            (snn.LIFRefracCell, "no refractory period; use snn.LIF"),
+            (snn.LIFAdExRefracCell, "neither adaptation nor a refractory period; use snn.LIF"),
+            (snn.LSNNCell, "no threshold that adapts; use snn.LIFRecurrent"),
+            (snn.CobaLIFFeedForwardCell, "no conductances; use snn.LIFRecurrent"),
+        )
+    },
+    "Izhikevich's model": (
+        after_linear(snn.IzhikevichCell(snn.tonic_spiking)),
+        "layer '1' (IzhikevichCell)",
+        "NIR can't say its step",
+        "no second variable of the membrane; use snn.LIF",
+    ),
+    "several compartments": (
+        snn.SequentialState(snn.LIFMCRecurrentCell(3, 4)),
+        "layer '0' (LIFMCRecurrentCell)",
+        "NIR can't say its step",
+        "no compartments; use snn.LIFRecurrent",
+    ),
+    "gradients by EventProp": (
+        after_linear(snn.LIFCell(snn.LIFParameters(method="adjoint"))),
+        "layer '1' (LIFCell)",
+        "NIR has no gradients: give the neurons method='super'",
+    ),
     "NaN weights": (
         nn.Sequential(linear_with(NAN)),
         "layer '0' (Linear)",
