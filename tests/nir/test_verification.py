@@ -164,3 +164,22 @@ def test_a_folder_in_place_of_the_file_stays(tmp_path):
     with pytest.raises(OSError, match=r"norse\.to_nir: .*a\.nir"):
         norse.to_nir(nn.Linear(3, 4), tmp_path / "a.nir")
     assert [path.name for path in tmp_path.iterdir()] == ["a.nir"]
+
+
+def test_rounding_that_a_network_amplifies_is_no_difference():
+    """Potentials that grow without bound, as do the last bits of the file's time constants among them."""
+
+    class Growing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell = snn.LIBoxCell(snn.LIBoxParameters(tau_mem_inv=torch.tensor([123.4, 217.9])))
+            self.back = nn.Linear(2, 2, bias=False)
+            self.back.weight.data = torch.tensor([[9.0, 4.0], [5.0, 8.0]])
+
+        def forward(self, x, state=None):
+            cell, v = (None, torch.zeros_like(x)) if state is None else state
+            v, cell = self.cell(x + self.back(v), cell)
+            return v, (cell, v)
+
+    report = norse.to_nir(Growing(), example_input=torch.zeros(1, 2)).verification
+    assert report.largest_difference > 1e6
