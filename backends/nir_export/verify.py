@@ -178,15 +178,22 @@ def _size(value: Any) -> float:
 
 def _ticks(graph: Any) -> int:
     """As many ticks as a graph of this size can be run for in some seconds."""
+    return int(np.clip(MOST_PRODUCTS / _products(graph), FEWEST_TICKS, MOST_TICKS))
+
+
+def _products(graph: Any) -> float:
+    """Of weights and inputs, in one tick."""
     products = 1.0
     for node in graph.nodes.values():
+        if isinstance(node, nir.NIRGraph):
+            products += _products(node)
         weight: Any = getattr(node, "weight", None)
         if isinstance(node, nir.Conv1d | nir.Conv2d):
             places = float(np.prod(node.input_shape)) / float(np.prod(node.stride))
             products += CONVOLUTION * float(weight.size) * places
         elif weight is not None:
             products += float(weight.size)
-    return int(np.clip(MOST_PRODUCTS / products, FEWEST_TICKS, MOST_TICKS))
+    return products
 
 
 def _inputs(network: Network, example: Example | None, ticks: int) -> dict[str, Any]:
@@ -222,7 +229,10 @@ def _recorded(
     except Exception:  # whatever a user's modules raise when they are copied, moved or run in another precision
         value = next(iter(network.inputs.values()))
         device = next((t.device for t in (*tick.parameters(), *tick.buffers())), torch.device("cpu"))
-        return _run(tick, network, nodes_of, inputs, example, network.dtype(value), device), FLOAT32_ROUNDING
+        try:
+            return _run(tick, network, nodes_of, inputs, example, network.dtype(value), device), FLOAT32_ROUNDING
+        except Exception as error:
+            raise ValueError(f"it can't be run to compare it with its file ({error}); verify=False does not") from error
 
 
 def _run(
