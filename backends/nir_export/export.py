@@ -2,12 +2,11 @@
 
 import os
 import warnings
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-import networkx
 import nir
 import numpy as np
 import torch
@@ -15,9 +14,9 @@ from torch import Tensor, nn
 
 import norse.torch as snn
 from norse.backends.nir_export.arrays import finite, of_shape
-from norse.backends.nir_export.cycles import Edge, delayed_edges
+from norse.backends.nir_export.cycles import Edge
 from norse.backends.nir_export.delays import KINDS as DELAYS
-from norse.backends.nir_export.delays import waits, write_delay
+from norse.backends.nir_export.delays import write_delay
 from norse.backends.nir_export.diagram import flattened
 from norse.backends.nir_export.file import write_file
 from norse.backends.nir_export.layers import INSTEAD, VANISHING, row_of
@@ -25,6 +24,7 @@ from norse.backends.nir_export.nested import nested
 from norse.backends.nir_export.network import Example, Network, trace_network
 from norse.backends.nir_export.neurons import BY_STEP, NEURONS, instead_of, starts_at_rest, write_neuron
 from norse.backends.nir_export.scale import Scale
+from norse.backends.nir_export.timing import Lagged, timed_edges, understood
 from norse.backends.nir_export.verify import Calls
 from norse.backends.nir_export.verify import verify as run_both
 from norse.compiler.ir import Node, Operand, Ref, refs
@@ -75,7 +75,6 @@ class _LastTick:
 
 
 Source = str | _LastTick
-Lagged = tuple[str, str, int]  # an edge, and how many ticks ago its value was
 
 
 @dataclass
@@ -89,7 +88,6 @@ class _Writer:
     inputs: list[str] = field(default_factory=list)
     inside: tuple[str, ...] = ()  # the modules that the operation is in, outermost first
     paths: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of each node, those and its name
-    added: list[Lagged] = field(default_factory=list)  # edges into new Delays
     calls: dict[str, Calls] = field(default_factory=dict)  # of neurons, by their paths
     steps: dict[float, str] = field(default_factory=dict)  # dt of neurons -> the first such layer
 
@@ -359,37 +357,10 @@ class _Writer:
         return self.sources[_only_ref(operand)]
 
     def _edges(self, dt: float) -> list[Edge]:
-        """The edges, in an order from which a reader sees which of them wait a tick.
-
-        A value of the last tick that closes a cycle comes over an edge that a reader has to delay. Any other, or one
-        that the reader would not find, or of several ticks ago, comes through a Delay of its own.
-        """
-        lagged = self._delays_lengthened(dt)
-        loops: networkx.DiGraph = networkx.DiGraph([(a, b) for a, b, _ in lagged])
-        place = {name: k for k, part in enumerate(networkx.strongly_connected_components(loops)) for name in part}
-        twice = Counter((a, b) for a, b, _ in lagged)
-
-        def told(edge: Lagged) -> bool:
-            return edge[2] == 1 and place[edge[0]] == place[edge[1]] and twice[edge[:2]] == 1
-
-        kept = self._order([edge if edge[2] == 0 or told(edge) else self._delayed(edge, dt) for edge in lagged], dt)
-        delayed = frozenset((a, b) for a, b, lag in kept if lag)
-        edges = [(a, b) for a, b, _ in kept]
-        if self._understood(edges, dt) == delayed:
-            return edges
-        return [(a, b) for a, b, _ in self._order([e if e[2] == 0 else self._delayed(e, dt) for e in kept], dt)]
-
-    def _delays_lengthened(self, dt: float) -> list[Lagged]:
-        """The edges between nodes; what a Delay gets from some ticks ago it gets now, and waits longer."""
         lagged: list[Lagged] = []
         for source, target in self.edges:
             lagged += [(name, target, lag) for name, lag in self._traced_back(source)]
-        for name, node in self.nodes.items():
-            least = min((lag for _, target, lag in lagged if target == name), default=0)
-            if isinstance(node, nir.Delay) and least:
-                node.delay = (node.delay + np.float64(least * dt)).astype(node.delay.dtype)
-                lagged = [(a, b, lag - least if b == name else lag) for a, b, lag in lagged]
-        return lagged
+        return timed_edges(self.nodes, lagged, self.inputs, self._shape, dt)
 
     def _traced_back(self, source: Source, lag: int = 0) -> list[tuple[str, int]]:
         """The nodes that a source is the sum of, each with how many ticks ago its value was."""
@@ -399,31 +370,12 @@ class _Writer:
             raise ValueError("its state hands a value on from tick to tick for ever, and nothing gives it one")
         return [found for before in self.sources[source.of] for found in self._traced_back(before, lag + 1)]
 
-    def _delayed(self, edge: Lagged, dt: float) -> Lagged:
-        """The edge from a new Delay, into which the old one goes."""
-        source, target, lag = edge
-        name = f"{source}_delay" if lag == 1 else f"{source}_delay_{lag}"
-        if name not in self.nodes:
-            self.nodes[name] = nir.Delay(np.full(self._shape(source), lag * dt, np.float32))
-            self.added.append((source, name, 0))
-        return name, target, 0
-
     def _shape(self, name: str) -> tuple[int, ...]:
         """Of what a node gives, of one sample."""
         values = [value for value, sources in self.sources.items() if sources == (name,)]
         if values:
             return self.network.shape(values[0])
         return tuple(int(size) for size in next(iter(self.nodes[name].output_type.values())))
-
-    def _order(self, edges: list[Lagged], dt: float) -> list[Lagged]:
-        """In the order of computation, those that wait aside."""
-        edges = [*edges, *self.added]
-        forward: networkx.DiGraph = networkx.DiGraph()
-        forward.add_nodes_from(self.nodes)
-        forward.add_edges_from((a, b) for a, b, lag in edges if not lag and not waits(self.nodes[b], dt))
-        place = {name: index for index, name in enumerate(networkx.lexicographical_topological_sort(forward, key=str))}
-        self.added = []
-        return sorted(edges, key=lambda edge: place[edge[1]])
 
     def _nested(self, edges: list[Edge], dt: float) -> tuple[dict[str, Any], list[Edge]]:
         """With submodules as graphs, if a reader who puts them in place again finds the same edges that wait."""
@@ -433,20 +385,14 @@ class _Writer:
         own = {id(node): name for name, node in self.nodes.items()}
         names = {name: own[id(node)] for name, node in flat.items()}
         flat_edges = [(names[a], names[b]) for a, b in flat_edges]
-        same = set(flat_edges) == set(edges) and self._understood(flat_edges, dt) == self._understood(edges, dt)
+        waiting = partial(understood, self.nodes, inputs=self.inputs, dt=dt)
+        same = set(flat_edges) == set(edges) and waiting(flat_edges) == waiting(edges)
         if not same:
             return self.nodes, edges
         inner = {name: flat for flat, name in names.items()}
         for calls in self.calls.values():
             calls.nodes = [inner[name] for name in calls.nodes]
         return nodes, outer
-
-    def _understood(self, edges: list[Edge], dt: float) -> frozenset[Edge]:
-        """The edges that a reader delays, those into Delays aside, which only cut the Delay in two."""
-        stateless = frozenset(name for name, node in self.nodes.items() if type(node) not in _STATEFUL)
-        waiting = frozenset(name for name, node in self.nodes.items() if waits(node, dt))
-        found = delayed_edges(self.inputs, edges, stateless, waiting)
-        return frozenset(edge for edge in found if edge[1] not in waiting)
 
     def _dt(self, dt: float | None) -> float:
         if len(self.steps) > 1:
@@ -459,9 +405,6 @@ class _Writer:
         if dt is not None and not np.isclose(dt, own * self.scaling, rtol=1e-6, atol=0):
             raise ValueError(f"argument dt: expected {own * self.scaling}, the dt of {self.steps[own]}, got {dt}")
         return own * self.scaling
-
-
-_STATEFUL = (nir.Delay, *(row.primitive for row in NEURONS))
 
 
 def _needed(network: Network) -> set[str]:

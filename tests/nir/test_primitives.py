@@ -307,6 +307,24 @@ class TestGraphs:
         assert torch.allclose(run(norse.from_nir(norse.to_nir(model)), x), model(x))
 
 
+def test_a_module_with_the_name_of_a_delay_keeps_it():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.cell_delay = snn.IAFCell(), nn.Linear(3, 3)
+
+        def forward(self, x, state=None):
+            cell, before = (None, torch.zeros_like(x)) if state is None else state
+            z, cell = self.cell(x, cell)
+            return self.cell_delay(z) + before, (cell, z)
+
+    model, x = Named(), torch.rand(30, 2, 3)
+    written = norse.to_nir(model, example_input=x[0])
+    assert type(written.nodes["cell_delay"]) is nir.Affine
+    assert type(written.nodes["cell_delay_"]) is nir.Delay
+    assert torch.equal(run(norse.from_nir(written), x), run(model, x))
+
+
 class TestThreshold:
     def test_of_the_library_is_0_or_1_and_has_a_derivative(self):
         layer = snn.Threshold(nn.Parameter(torch.tensor([0.5, 0.1])))
