@@ -250,6 +250,12 @@ class TestGraphs:
             result, _ = norse.compile(model, exact=True)(x)
         assert all(torch.equal(result[name], expected[name]) for name in expected)
 
+    def test_several_inputs_of_no_ticks(self):
+        written = norse.to_nir(TwoEars(), example_input=(torch.ones(1, 2), torch.ones(1, 3)))
+        result, state = snn.Lift(norse.from_nir(written))({"near": torch.rand(0, 2, 2), "far": torch.rand(0, 2, 3)})
+        assert {name: value.shape for name, value in result.items()} == {"spikes": (0, 2, 4), "side": (0, 2, 1)}
+        assert state is None
+
     def test_inputs_of_another_name_are_refused(self):
         written = norse.to_nir(TwoEars(), example_input=(torch.ones(1, 2), torch.ones(1, 3)))
         with pytest.raises(ValueError, match=r"argument x: expects a dictionary of \['near', 'far'\], got \['near'\]"):
