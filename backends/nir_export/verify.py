@@ -18,7 +18,7 @@ from norse.torch.module.stateful import is_stateful
 
 MOST_TICKS, FEWEST_TICKS = 64, 4
 MOST_PRODUCTS = 6e8  # of weights and inputs, in all ticks: a second or two
-CONVOLUTION = 20.0  # torch's in float64 takes about so many times as long as a matrix for a product
+CONVOLUTION = 4.0  # a convolution in float64 takes about so many times as long as a matrix for a product
 # What a file rounds (time constants in float32) may do to a potential in that many ticks, of the largest potential.
 ROUNDING = 1e-5
 # What float32 arithmetic may do besides, where the model can't be copied and runs as it is.
