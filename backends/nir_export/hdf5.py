@@ -41,10 +41,8 @@ def read_tree(path: str | os.PathLike[str]) -> dict[str, Any]:
         OSError: if the file is not there or may not be read.
     """
     size = Path(path).stat().st_size
-    with Path(path).open("rb") as file:
-        start = file.read(8)
-    if start != b"\x89HDF\r\n\x1a\n":
-        raise Damaged("expected a HDF5 file, it does not begin as one")
+    with Path(path).open("rb"):
+        pass  # an error that says that it may not be read
     request = {
         "path": str(Path(path).absolute()),
         "seconds": SECONDS + size / BYTES_A_SECOND,

@@ -66,15 +66,16 @@ def _group(group: Any, blocks: list[bytes], budget: Budget, depth: int = 0) -> d
         raise NotNir(f"{group.name}: expected at most 64 groups in each other")
     tree: dict[str, Any] = {}
     for key in group:
-        where = f"{group.name.rstrip('/')}/{key}"
+        name = key.encode("utf8", "backslashreplace").decode()  # what is no text can't be printed in a message
+        where = f"{group.name.rstrip('/')}/{name}"
         if not isinstance(group.get(key, getlink=True), h5py.HardLink):
             raise NotNir(f"{where}: expected data, got a link")
         budget.spend(256, where)  # of the file that a name takes, so that none can be said without an end
         item = group[key]
         if isinstance(item, h5py.Group):
-            tree[key] = _group(item, blocks, budget, depth + 1)
+            tree[name] = _group(item, blocks, budget, depth + 1)
         elif isinstance(item, h5py.Dataset):
-            tree[key] = _array(item, where, blocks, budget)
+            tree[name] = _array(item, where, blocks, budget)
         else:
             raise NotNir(f"{where}: expected data or a group, got {type(item).__name__}")
     return tree

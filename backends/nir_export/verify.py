@@ -224,7 +224,7 @@ def _recorded(
 ) -> tuple[_Recorded, float]:
     """A copy in float64 on the CPU; where there can be none, the model as it is, with more room for rounding."""
     try:
-        double = copy.deepcopy(tick).double().cpu()
+        double = copy.deepcopy(tick).cpu().double()
         return _run(double, network, nodes_of, inputs, example, torch.float64, torch.device("cpu")), ROUNDING
     except Exception:  # whatever a user's modules raise when they are copied, moved or run in another precision
         value = next(iter(network.inputs.values()))

@@ -171,6 +171,13 @@ class TestAbsurdSizes:
         assert "node 'c' (Conv2d)" in refused(file)
 
 
+def test_names_that_are_no_text_can_be_printed(tmp_path):
+    file = write(tmp_path / "a.nir", {"nom": nir.Linear(np.full((1, 2), np.nan, F))}, [2])
+    bad = file.read_bytes()
+    file.write_bytes(bad.replace(b"nom\0", b"n\xffm\0"))
+    assert refused(file).encode("utf8")
+
+
 class TestNothingIsRun:
     @pytest.mark.parametrize("kind", ["__class__", "str2NIRNode", "os.system", "NIRGraph.__init__"])
     def test_a_type_is_a_name_out_of_a_list(self, kind, tmp_path):
