@@ -128,12 +128,14 @@ class _Writer:
     def _write(self, node: Node) -> None:
         path = str(node.attrs.get("_path", f"{node.module}."))
         self.inside = tuple(part for part in path.split(".")[:-1] if part and part != "lifted_module")
-        if node.op in ("enter", "leave", "detach", "identity"):
+        if node.op in ("enter", "leave", "detach", "identity") or self._makes_numbers(node):
             self.sources[node.output] = self._of(node.inputs[0])
         elif node.op in ("add", "sub"):
             self._sum(node)
         elif node.op in ("mul", "div", "neg"):
             self._product(node)
+        elif node.op == "gt":
+            self._threshold(node)
         elif node.op == "linear":
             self._linear(node)
         elif node.op == "call":
@@ -281,6 +283,10 @@ class _Writer:
             raise ValueError(f"{_forward(node)}: NIR can't add a constant; use the bias of a Linear")
         one, other = (self._of(operand) for operand in node.inputs)
         shape, dtype = self.network.shape(node.output), self.network.dtype(node.output)
+        if not dtype.is_floating_point:
+            raise ValueError(
+                f"{_forward(node)}: NIR adds up numbers, not {dtype}; make spikes of it first, by .float()"
+            )
         if any(self.network.shape(use) != shape for use in node.uses):
             raise ValueError(
                 f"{_forward(node)}: expected two values of one shape in a sum, got {node.uses} that broadcast"
@@ -308,6 +314,25 @@ class _Writer:
             made = finite(1 / made, f"{_forward(node)}: 1 / {factor}")
         suffix = "" if isinstance(self.network.modules.get(node.module), Scale) else "scale"
         name = self._add(_wish(node.module, node, suffix), nir.Scale(made), self._of(values[0]))
+        self.sources[node.output] = (name,)
+
+    def _makes_numbers(self, node: Node) -> bool:
+        """Whether it is a cast to another float, or 1 and 0 of a comparison."""
+        chosen = node.op == "where" and node.inputs[1:] == (1.0, 0.0)
+        return (chosen or node.op == "cast") and self.network.dtype(node.output).is_floating_point
+
+    def _threshold(self, node: Node) -> None:
+        """x > c, with c a number or a parameter."""
+        x, limit = node.inputs
+        if (
+            not isinstance(x, Ref)
+            or x.name not in self.sources
+            or (isinstance(limit, Ref) and limit.name in self.sources)
+        ):
+            raise ValueError(f"{_forward(node)}: NIR can compare a value with a constant alone, as x > 0.5")
+        shape, dtype = self.network.shape(node.output), self.network.dtype(x.name)
+        value = of_shape(self._constant(node, limit), shape, dtype, f"{_forward(node)}: threshold")
+        name = self._add(_wish(node.module, node, "threshold"), nir.Threshold(value), self._of(x))
         self.sources[node.output] = (name,)
 
     def _linear(self, node: Node) -> None:

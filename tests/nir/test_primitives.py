@@ -347,6 +347,43 @@ class TestThreshold:
         assert torch.equal(compiled(x)[0], model(x)[0])
         assert "spike[" in str(compiled.graph)
 
+    @pytest.mark.parametrize(
+        "spike",
+        [
+            lambda self, y: (y > 0.1).float(),
+            lambda self, y: (y > self.limit).to(y.dtype),
+            lambda self, y: torch.where(y > 0.1, 1.0, 0.0),
+        ],
+    )
+    def test_is_a_comparison_in_a_models_own_forward(self, spike):
+        class Own(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.enter, self.limit = nn.Linear(3, 4), nn.Parameter(torch.tensor([0.1, 0.2, 0.3, 0.4]))
+
+            def forward(self, x):
+                return spike(self, self.enter(x))
+
+        model, x = Own(), torch.randn(1, 20, 3)
+        written = norse.to_nir(model)
+        assert type(written.nodes["threshold"]) is nir.Threshold
+        with torch.no_grad():
+            assert torch.equal(run(norse.from_nir(written), x)[0], model(x[0]))
+
+    def test_comparisons_of_two_values_and_sums_of_truths_are_refused(self):
+        class Two(nn.Module):
+            def forward(self, x):
+                return (x > 2 * x).float()
+
+        class Truths(nn.Module):
+            def forward(self, x):
+                return ((x > 0.1) + (x > 0.2)).float()
+
+        with pytest.raises(ValueError, match="NIR can compare a value with a constant alone"):
+            norse.to_nir(Two(), example_input=torch.ones(1, 3))
+        with pytest.raises(ValueError, match=r"NIR adds up numbers, not torch\.bool"):
+            norse.to_nir(Truths(), example_input=torch.ones(1, 3))
+
     def test_of_an_unknown_surrogate_is_refused(self):
         with pytest.raises(ValueError, match=r"Threshold: argument method: expects one of .*super.*, got 'none'"):
             snn.Threshold(0.5, method="none")
