@@ -1,10 +1,12 @@
 """`from_nir`: a NIR graph as a torch module of one tick."""
 
+import logging
 import math
 import os
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -344,13 +346,24 @@ class _Reader:
             return shape  # neurons and delays: `_compare` has seen that their parameters are of it
         dtype = next((t.dtype for t in (*module.parameters(), *module.buffers()) if t.dim() > 1), torch.float32)
         try:
-            with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+            with _quiet(), FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
                 result = tuple(module(torch.zeros(1, *shape, dtype=dtype)).shape[1:])
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             raise ValueError(f"{where}: it can't take samples of shape {list(shape)}: {error}") from error
         if math.prod(result) > MOST_VALUES:
             raise ValueError(f"{where}: expected at most {MOST_VALUES} values in a sample, got shape {list(result)}")
         return result
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch logs what a shape does not fit with a traceback; the error that is raised says it too."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _scaled(weight: Tensor, gain: Tensor | None) -> Tensor:
