@@ -64,22 +64,30 @@ void outer_block(const events<T>& x, row_range rows, const T* grad, int64_t grad
   }
 }
 
+const int widest_block = 64;
+
+// So many vectors, or 1 where no block is as wide: what is never run is not compiled.
+template <typename T>
+constexpr int vectors_of(int wanted) {
+  return wanted * lanes<T>::count <= widest_block ? wanted : 1;
+}
+
 // Calls `function<T, Vectors>` for the width of a block.
-#define NORSE_OF_WIDTH(function, width, ...)                       \
-  switch ((width) / lanes<T>::count) {                             \
-    case 1: function<T, 1>(__VA_ARGS__); break;                    \
-    case 2: function<T, 2>(__VA_ARGS__); break;                    \
-    case 4: function<T, 4>(__VA_ARGS__); break;                    \
-    case 8: function<T, 8>(__VA_ARGS__); break;                    \
-    case 16: function<T, 16>(__VA_ARGS__); break;                  \
-    default: function<T, 32>(__VA_ARGS__); break;                  \
+#define NORSE_OF_WIDTH(function, width, ...)                            \
+  switch ((width) / lanes<T>::count) {                                  \
+    case 1: function<T, 1>(__VA_ARGS__); break;                         \
+    case 2: function<T, vectors_of<T>(2)>(__VA_ARGS__); break;          \
+    case 4: function<T, vectors_of<T>(4)>(__VA_ARGS__); break;          \
+    case 8: function<T, vectors_of<T>(8)>(__VA_ARGS__); break;          \
+    case 16: function<T, vectors_of<T>(16)>(__VA_ARGS__); break;        \
+    default: function<T, vectors_of<T>(32)>(__VA_ARGS__); break;        \
   }
 
 // The width of a block: 64, or less for few neurons, or where the weights of so many inputs would leave the cache.
 template <typename T>
 int64_t block_width(int64_t inputs, int64_t neurons, int64_t least) {
   const int64_t cache = 1 << 20;
-  int64_t width = 64;
+  int64_t width = widest_block;
   while (width > least && (width / 2 >= neurons || inputs * width * (int64_t)sizeof(T) > cache)) width /= 2;
   return width;
 }
