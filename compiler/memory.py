@@ -17,7 +17,7 @@ Mode = Literal["auto", "low", "fast"]
 # that is worth cutting, and enough work to make what a piece costs by itself small: calls from Python, and a copy of
 # weights for each kernel. Measured, Linear 512 -> 512 and LIF, batch 16, T = 5000, one thread, forward and backward:
 # whole, 124 ms of processor time and a peak of 903 MiB; in pieces of 128, 256, 512 and 1024 ticks (4, 8, 16, 32 MiB)
-# 325, 270, 235 and 210 ms, 609, 636, 692 and 716 MiB. Eager: 2769 ms, 2754 MiB: pieces of 4 MiB are under a quarter.
+# 325, 270, 235 and 210 ms, 609, 636, 692 and 716 MiB. Eager: 2769 ms, 2754 MiB.
 _PIECE = 4 << 20
 _ALIGNED = 16  # ticks of a multiple of which float32 numbers take whole 64 bytes
 WORTH_A_LOOK = 1 << 28  # bytes; of less, "auto" does not ask whether there is as much
