@@ -235,7 +235,7 @@ def _keep(
     tensors = (*inputs, *results)
     read = read[: len(tensors)]
     ctx.save_for_backward(*(tensor for tensor, kept in zip(tensors, read, strict=True) if kept), *more)
-    ctx.inputs, ctx.more = len(inputs), len(more)
+    ctx.inputs = len(inputs)
     ctx.like = [
         None if kept else (tensor.shape, tensor.dtype, tensor.device)
         for tensor, kept in zip(tensors, read, strict=True)

@@ -3,12 +3,11 @@
 #include <cstdint>
 #include <cstring>
 
+#include "events.h"
+
 namespace {
 
 constexpr uint64_t LOWEST = 0x0101010101010101u;  // the lowest bit of every byte
-
-// Eight bytes that are 0 or 1 as eight bits.
-uint64_t bits_of(uint64_t bytes) { return (bytes * 0x0102040810204080u) >> 56; }
 
 // Eight bits as eight bytes that are 0 or 1: byte k keeps bit k, which the sum then carries to its highest place.
 uint64_t bytes_of(uint64_t bits) {
@@ -42,15 +41,9 @@ extern "C" {
 int64_t norse_pack(const uint8_t* decision, int64_t count, uint64_t* bits) {
   int64_t ones = 0;
   for (int64_t first = 0; first < count; first += 64) {
-    uint64_t word = 0;
-    const int64_t end = first + 64 < count ? first + 64 : count;
-    int64_t place = first;
-    for (; place + 8 <= end; place += 8) {
-      uint64_t bytes;
-      memcpy(&bytes, decision + place, 8);
-      word |= bits_of(bytes) << (place - first);
-    }
-    for (; place < end; ++place) word |= (uint64_t)decision[place] << (place - first);
+    bool analog = false;
+    const int64_t left = count - first;
+    const uint64_t word = active_bits<bool>((const bool*)decision + first, (int)(left < 64 ? left : 64), analog);
     bits[first / 64] = word;
     ones += __builtin_popcountll(word);
   }

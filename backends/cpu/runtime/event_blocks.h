@@ -8,9 +8,9 @@
 
 namespace {
 
-// Some of the events' rows: `count` of them, `step` apart.
+// Some of the events' rows, one after the other.
 struct row_range {
-  int64_t first, step, count;
+  int64_t first, count;
 };
 
 // out[r, n] = bias[n] + sum over active k of x[r, k] W[n, k]: the sums of a row stay in registers.
@@ -21,7 +21,7 @@ void gather_block(const events<T>& x, row_range rows, const T* packed, const T* 
   const int64_t width = Vectors * lanes<T>::count;
   vector start[Vectors] = {};
   if (bias) memcpy(start, bias, real * sizeof(T));
-  for (int64_t r = 0, row = rows.first; r < rows.count; ++r, row += rows.step) {
+  for (int64_t r = 0, row = rows.first; r < rows.count; ++r, ++row) {
     vector sum[Vectors];
     for (int j = 0; j < Vectors; ++j) sum[j] = start[j];
     const int32_t last = x.begin[row + 1];
@@ -48,7 +48,7 @@ void outer_block(const events<T>& x, row_range rows, const T* grad, int64_t grad
   typedef typename lanes<T>::type vector;
   const int64_t width = Vectors * lanes<T>::count;
   vector g[Vectors] = {};
-  for (int64_t r = 0, row = rows.first; r < rows.count; ++r, row += rows.step) {
+  for (int64_t r = 0, row = rows.first; r < rows.count; ++r, ++row) {
     const int32_t last = x.begin[row + 1];
     if (x.begin[row] == last) continue;
     memcpy(g, grad + r * grad_stride, real * sizeof(T));

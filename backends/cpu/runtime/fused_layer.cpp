@@ -205,7 +205,7 @@ int forward(const norse_layer& layer, int64_t threads, gomp_parallel gomp) {
         for (int64_t b = 0; b < blocks; ++b) {
           const T* bias = layer.bias ? (const T*)layer.bias + (first + b) * work.width : nullptr;
           for (int64_t tick = begin; tick < end; ++tick) {
-            const row_range rows = {tick * work.samples + sample, 1, count};
+            const row_range rows = {tick * work.samples + sample, count};
             T* to = tile.currents(tick) + b * work.width;
             NORSE_OF_WIDTH(gather_block, work.width, x, rows, packed + b * block, bias, to, tile.currents_stride(),
                            work.real(first + b))

@@ -17,7 +17,7 @@ struct tasks {
   int64_t count() const { return blocks * parts; }
   row_range part(int64_t number) const {
     const int64_t first = rows * number / parts;
-    return {first, 1, rows * (number + 1) / parts - first};
+    return {first, rows * (number + 1) / parts - first};
   }
 };
 
