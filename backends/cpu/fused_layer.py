@@ -17,11 +17,10 @@ from norse.backends.at_spikes import Sizes
 from norse.backends.c_family.body import number_buffers
 from norse.backends.c_family.call import VERSION, Call
 from norse.backends.cpu.build import load
-from norse.backends.cpu.costs import costs
-from norse.backends.cpu.events import KINDS, Events, find_events
+from norse.backends.cpu.events import KINDS, Events
 from norse.backends.cpu.memory import empty
 from norse.backends.cpu.run import Bound, Executable, is_recorded
-from norse.backends.cpu.synapse import WORTH_A_LOOK, layer_gradients, takes
+from norse.backends.cpu.synapse import events_worth_it, layer_gradients, takes
 from norse.backends.cpu.threads import gomp_parallel, threads_for
 from norse.backends.operators import BuiltRegion, refuse_a_graph, registered_region, save, saved, stand_in
 from norse.compiler.backend import FusedCall, FusedResults, SpikeTrain
@@ -38,8 +37,11 @@ class FusedLayers:
     def __call__(self, call: FusedCall) -> FusedResults | None:
         """None where the two are to be computed one after the other."""
         region = registered_region(call.program.key, "cpu") if _fits(call) else None
-        events = None if region is None else self._events(call)
-        if region is None or events is None:
+        if region is None:
+            return None
+        known = None if call.spikes is None else call.spikes.events
+        events = events_worth_it(call.x, call.weight, self.sparse, known)
+        if events is None:
             return None
         forward = _Forward(region.executables[0], call, events)  # type: ignore[arg-type]
         if call.program.backward is not None and torch.is_grad_enabled():
@@ -47,18 +49,6 @@ class FusedLayers:
         else:
             results = region.forward(call.inputs, call.sizes, forward)
         return FusedResults(list(results), forward.spikes)
-
-    def _events(self, call: FusedCall) -> Events | None:
-        neurons, inputs = call.weight.shape
-        rows = call.sizes[0] * call.sizes[1]
-        if self.sparse == "auto" and rows * inputs * neurons < WORTH_A_LOOK:
-            return None
-        learns = torch.is_grad_enabled() and call.weight.requires_grad
-        most = rows * inputs if self.sparse is True else costs().most_events(rows, inputs, neurons, learns=learns)
-        if call.spikes is not None:
-            events: Events = call.spikes.events
-            return events if events.index.numel() <= most else None
-        return find_events(call.x.detach().reshape(-1, inputs).contiguous(), most)
 
     def dense(self, x: Tensor, spikes: SpikeTrain) -> Tensor:
         """The tensor that `x` stands for."""

@@ -46,18 +46,26 @@ class Linear:
 
 def _event_driven(x: Tensor, weight: Tensor, bias: Tensor | None, sparse: Sparse) -> Tensor | None:
     """None where torch's own is cheaper."""
-    inputs, neurons = x.shape[-1], weight.shape[0]
-    if sparse == "auto" and x.numel() * neurons < WORTH_A_LOOK:
-        return None
-    rows = x.detach().reshape(-1, inputs).contiguous()
-    learns = torch.is_grad_enabled() and weight.requires_grad
-    most = rows.numel() if sparse is True else costs().most_events(len(rows), inputs, neurons, learns=learns)
-    events = find_events(rows, most)
+    events = events_worth_it(x, weight, sparse)
     if events is None:
         return None
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):
         return _Linear.apply(x, weight, bias, events)  # type: ignore[no-any-return, no-untyped-call]
-    return gather(events, weight, bias).reshape(*x.shape[:-1], neurons)
+    return gather(events, weight, bias).reshape(*x.shape[:-1], weight.shape[0])
+
+
+def events_worth_it(x: Tensor, weight: Tensor, sparse: Sparse, known: Events | None = None) -> Events | None:
+    """The events that enter a linear layer, `known` already or found now; None where they are too many to be cheaper
+    than a dense product, or the layer is too small for a look."""
+    neurons, inputs = weight.shape
+    count = x.numel() // inputs
+    if sparse == "auto" and x.numel() * neurons < WORTH_A_LOOK:
+        return None
+    learns = torch.is_grad_enabled() and weight.requires_grad
+    most = x.numel() if sparse is True else costs().most_events(count, inputs, neurons, learns=learns)
+    if known is not None:
+        return known if known.index.numel() <= most else None
+    return find_events(x.detach().reshape(-1, inputs).contiguous(), most)
 
 
 def weight_gradient(gradient: Tensor, activity: Tensor) -> Tensor:

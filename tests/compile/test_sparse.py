@@ -9,7 +9,7 @@ from torch.nn import functional
 
 import norse
 import norse.torch as snn
-from norse.backends.cpu import fused_layer, synapse
+from norse.backends.cpu import synapse
 from norse.backends.cpu.events import find_events
 from norse.backends.cpu.synapse import Linear, weight_gradient
 
@@ -154,8 +154,7 @@ def test_exact_never_is_event_driven(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object) -> None:
         raise AssertionError("it looks for events")
 
-    for module in (synapse, fused_layer):
-        monkeypatch.setattr(module, "find_events", refuse)
+    monkeypatch.setattr(synapse, "find_events", refuse)
     model = snn.SequentialState(nn.Linear(512, 256), snn.LIF())
     norse.compile(model, exact=True)(torch.zeros(20, 30, 512))
     with pytest.raises(AssertionError, match="looks for events"):
