@@ -4,7 +4,7 @@ import dis
 import functools
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -38,7 +38,8 @@ class Facts:
         self._known = {id(value) for value in self._kept}  # parts of the model: looked at by others
         self._functions: dict[FunctionType, tuple[tuple[str, ...], frozenset[str]]] = {}
         self._classes: dict[type, None] = {}
-        self._unchanging: dict[int, tuple[Any, Any]] = {}  # by identity: a value that stays as it is, and what it says
+        # By identity: a value that stays as it is but for tensors in it, what it says, and those tensors.
+        self._unchanging: dict[int, tuple[Any, Any, tuple[Tensor, ...]]] = {}
         self._learning = False
 
     def learn(self, snapshot: Callable[[], list[Any]]) -> list[Any]:
@@ -60,12 +61,19 @@ class Facts:
     def of(self, value: Any) -> Any:
         """A fact about the value. Of what can't change it is found once: the value's identity says the rest."""
         held = self._unchanging.get(id(value))
-        if held is not None:
-            return held[1]
-        fact = self._of(value)
-        if self._learning and _cannot_change(value):
-            self._unchanging[id(value)] = value, fact
-        return fact
+        if held is None:
+            if not (self._learning and _stays(value)):
+                return self._of(value)
+            held = self._unchanging[id(value)] = value, self._of(value), tuple(_tensors_in(value))
+        _, fact, tensors = held
+        if not tensors:
+            return fact
+        return fact, [(tensor._version, tensor.dtype, tensor.shape, tensor.requires_grad) for tensor in tensors]
+
+    def is_constant(self, value: Any) -> bool:
+        """Whether this value was met while learning, and its identity alone says that it is as it was."""
+        held = self._unchanging.get(id(value))
+        return held is not None and not held[2]
 
     def _of(self, value: Any, depth: int = _DEPTH) -> Any:
         kind = type(value)
@@ -170,11 +178,17 @@ class Facts:
         return len(self.names), len(self._functions), len(self._classes)
 
 
-def _cannot_change(value: Any) -> bool:
-    """Of functions and classes, what they can read is looked at apart."""
+def _stays(value: Any) -> bool:
+    """Whether it can't change, but for tensors in it. Of functions and classes, what they can read is looked at apart."""
     if isinstance(value, tuple):
-        return all(map(_cannot_change, value))
+        return all(_stays(part) or (type(part) is Tensor and not part.is_inference()) for part in value)
     return type(value) in _SIMPLE or isinstance(value, float | FunctionType | type)
+
+
+def _tensors_in(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, tuple):
+        for part in value:
+            yield from (part,) if isinstance(part, Tensor) else _tensors_in(part)
 
 
 def _content(cell: Any) -> Any:

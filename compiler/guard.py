@@ -55,23 +55,50 @@ class Guard:
             (module, *_settings(path, module, read, frozenset(eager))) for path, module in modules.items()
         ]
         self._facts.read_classes(type(module) for module, _, everything in self._settings if everything)
-        self._seen = self._facts.learn(self._snapshot)
+        self._facts.learn(self._snapshot)
+        # Most attributes are what they were, and can't have changed: these are not looked into.
+        self._constants = [
+            (module.__dict__, name, module.__dict__[name])
+            for module, names, _ in self._settings
+            for name in names
+            if self._facts.is_constant(module.__dict__[name])
+        ]
+        constant = {(id(own), name) for own, name, _ in self._constants}
+        self._settings = [
+            (module, tuple(name for name in names if (id(module.__dict__), name) not in constant), everything)
+            for module, names, everything in self._settings
+        ]
+        self._seen = self._snapshot()
 
     def holds(self) -> bool:
         if any(list(module._modules.items()) != children for module, children in self._tree):
             return False
+        of = self._facts.of
+        for own, name, value in self._constants:
+            now = own.get(name, _ABSENT)
+            if now is not value and of(now) != of(value):
+                return False
         return self._snapshot() == self._seen
 
     def _snapshot(self) -> list[Any]:
         sizes = bool(self._facts.names)  # only a user's code asks a parameter for its shape
         found: list[Any] = []
         for module, names, everything in self._settings:
-            found += _of_torch(module, sizes)
             own = module.__dict__
+            found += (
+                type(module),
+                module.training,
+                len(module._forward_hooks) + len(module._forward_pre_hooks),
+                len(module._backward_hooks) + len(module._backward_pre_hooks),
+                own.get("forward"),
+            )
+            for tensors in (module._parameters, module._buffers):
+                if tensors:
+                    found += [(name, None if x is None else _tensor(x, sizes)) for name, x in tensors.items()]
             if everything:
                 found.append(len(own))
                 found += [self._attribute(own.get(name, _ABSENT), sizes) for name in names]
-            else:  # only what is read off it from elsewhere
+            elif self._facts.names:  # only what is read off it from elsewhere
                 others = self._facts.names
                 found += [(n, self._attribute(own[n], sizes)) for n in own if n in others and n not in MODULES_OWN]
         found.append(self._facts.of_code())
@@ -96,20 +123,6 @@ def _settings(
 
 def _within(path: str, other: str) -> bool:
     return other in ("", path) or path.startswith(f"{other}.")
-
-
-def _of_torch(module: nn.Module, sizes: bool) -> list[Any]:
-    found = [
-        type(module),
-        module.training,
-        len(module._forward_hooks) + len(module._forward_pre_hooks),
-        len(module._backward_hooks) + len(module._backward_pre_hooks),
-        module.__dict__.get("forward"),
-    ]
-    for tensors in (module._parameters, module._buffers):
-        for name, tensor in tensors.items():
-            found.append((name, None if tensor is None else _tensor(tensor, sizes)))
-    return found
 
 
 def _tensor(tensor: Tensor, sizes: bool) -> Any:
