@@ -2,7 +2,7 @@
 
 import functools
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -20,7 +20,7 @@ from norse.compiler.eager import SWITCH
 from norse.compiler.errors import CompileError, InputError, Unsupported
 from norse.compiler.explain import explain, generated_code, noted
 from norse.compiler.facts import Facts
-from norse.compiler.guard import Guard, call_key
+from norse.compiler.guard import Guard, call_key, flattened
 from norse.compiler.ir import Graph, Ref
 from norse.compiler.measure import profile
 from norse.compiler.passes.pipeline import run_pipeline
@@ -54,12 +54,12 @@ class Variant:
     reason: str = ""
     staged: Staged | None = None  # the same steps, to be run with less memory
 
-    def fits(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    def fits(self, leaves: Sequence[Any]) -> bool:
         """Whether the call has the sizes that the trace holds for: those that a user's Python read as numbers, and
         whether there is any tick."""
         if self.trace is None or not (self.trace.sizes or self.trace.no_ticks):
             return True
-        shapes = [leaf.shape for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        shapes = [leaf.shape for leaf in leaves if isinstance(leaf, torch.Tensor)]
         index, empty = self.trace.no_ticks or (0, 0 in shapes[0][:1])
         if (0 in shapes[index][:1]) != empty:
             return False
@@ -68,11 +68,12 @@ class Variant:
             for index, dimension, size in self.trace.sizes
         )
 
-    def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: Sequence[Any]) -> Any:
+        """The call; `leaves` are all that is in its arguments."""
         if self.trace is None:
             return model(*args, **kwargs)
-        leaves = (leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor))
-        values: dict[str, Any] = dict(zip(self.trace.graph.inputs, leaves, strict=True))
+        tensors = (leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
+        values: dict[str, Any] = dict(zip(self.trace.graph.inputs, tensors, strict=True))
         if self.staged is not None and self.staged.is_worth_it(values):
             return self.results(self.staged.run(values))
         for step in in_ranges(self.steps, model) or self.fused:
@@ -199,15 +200,16 @@ class CompiledModule(nn.Module):
         if torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0:
             return self.model(*args, **kwargs)
         variants: list[tuple[Any, Facts, Variant]] = self.__dict__["_variants"]
+        leaves, structure = flattened(args, kwargs)
         facts = Facts()
-        key = facts.keep(lambda facts: call_key(args, kwargs, facts))
-        for known, _, variant in variants[::-1]:
-            if known == key and variant.fits(args, kwargs) and variant.guard.holds():
+        key = facts.keep(lambda facts: call_key(leaves, structure, facts))
+        for known, _, variant in reversed(variants):
+            if known == key and variant.fits(leaves) and variant.guard.holds():
                 self.__dict__["_last"] = variant
-                return variant.run(self.model, args, kwargs)
+                return variant.run(self.model, args, kwargs, leaves)
         with _without_hooks(), _disable_current_modes():
             self.__dict__["_last"] = variant = self._compiled(*pytree.tree_map(_untraced, (args, kwargs)))
-        result = variant.run(self.model, args, kwargs)
+        result = variant.run(self.model, args, kwargs, leaves)
         self._remember(key, facts, variant)  # only now: calls that raise must not push out those that don't
         return result
 

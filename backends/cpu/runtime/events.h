@@ -37,17 +37,29 @@ inline uint64_t active_bits<bool>(const bool* x, int count, bool&) {
 }
 
 #if defined(__AVX512F__)
+// Of 16 values. `other`: where bits differ from those of 0 and 1, so that -0 counts as analog.
+inline uint64_t active_lanes(__m512i v, __m512i& other) {
+  const __mmask16 active = _mm512_test_epi32_mask(v, _mm512_set1_epi32(0x7fffffff));
+  const __m512i one = _mm512_maskz_mov_epi32(active, _mm512_castps_si512(_mm512_set1_ps(1)));
+  other = _mm512_or_si512(other, _mm512_xor_si512(v, one));
+  return active;
+}
+
 template <>
 inline uint64_t active_bits<float>(const float* x, int count, bool& analog) {
-  uint64_t bits = 0, other = 0;
-  for (int k = 0; k < count; k += 16) {
-    const __mmask16 inside = count - k < 16 ? (__mmask16)((1u << (count - k)) - 1) : (__mmask16)-1;
-    const __m512 v = _mm512_maskz_loadu_ps(inside, x + k);
-    const __mmask16 active = _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_NEQ_UQ);
-    other |= _mm512_mask_cmp_ps_mask(active, v, _mm512_set1_ps(1), _CMP_NEQ_UQ);
-    bits |= (uint64_t)active << k;
+  __m512i other = _mm512_setzero_si512();
+  uint64_t bits = 0;
+  if (count == 64) {
+    const uint64_t a = active_lanes(_mm512_loadu_si512(x), other), b = active_lanes(_mm512_loadu_si512(x + 16), other);
+    const uint64_t c = active_lanes(_mm512_loadu_si512(x + 32), other);
+    bits = (a | b << 16) | (c | active_lanes(_mm512_loadu_si512(x + 48), other) << 16) << 32;
+  } else {
+    for (int k = 0; k < count; k += 16) {
+      const __mmask16 inside = count - k < 16 ? (__mmask16)((1u << (count - k)) - 1) : (__mmask16)-1;
+      bits |= active_lanes(_mm512_maskz_loadu_epi32(inside, x + k), other) << k;
+    }
   }
-  analog |= other != 0;
+  analog |= _mm512_test_epi32_mask(other, other) != 0;
   return bits;
 }
 #elif defined(__AVX2__)

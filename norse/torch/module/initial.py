@@ -28,7 +28,9 @@ def potential(
         >>> potential(torch.tensor(-70.0), torch.zeros(2, dtype=torch.float64), shape=(2,))
         tensor([-70., -70.], dtype=torch.float64, requires_grad=True)
     """
-    own = torch.as_tensor(value).detach().to(device=like.device, dtype=like.dtype)
+    own = value.detach() if isinstance(value, Tensor) else torch.as_tensor(value)
+    if own.dtype != like.dtype or own.device != like.device:
+        own = own.to(device=like.device, dtype=like.dtype)
     if shape is not None:
         own = own.expand(torch.broadcast_shapes(own.shape, shape) if own.ndim else shape)
     own = own.clone()
