@@ -1,6 +1,8 @@
 """The structures of norse_kernel.h for Python: what a kernel is called with."""
 
 import ctypes
+from functools import cache
+from typing import Any
 
 VERSION = 2  # NORSE_KERNEL_VERSION
 
@@ -16,6 +18,15 @@ class Buffer(ctypes.Structure):
         ("storage", ctypes.c_int32),
         ("element_size", ctypes.c_int32),
     )
+
+
+@cache
+def buffers_type(count: int) -> Any:
+    """The array of so many buffers. Of an array type that nobody holds, ctypes makes another one."""
+    return Buffer * count
+
+
+BUFFER_FORMAT = "4q2i"  # the same for `struct`
 
 
 class Call(ctypes.Structure):

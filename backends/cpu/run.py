@@ -1,6 +1,7 @@
 """Runs kernels on tensors: fills in the call structure, allocates what comes out, and lets the driver run the tiles."""
 
 import ctypes
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from norse.backends.c_family.call import VERSION, Buffer, Call
+from norse.backends.c_family.call import BUFFER_FORMAT, VERSION, Buffer, Call, buffers_type
 from norse.backends.cpu.build import load
 from norse.backends.cpu.emit import emit_cpp, scratch_rows
 from norse.backends.cpu.memory import empty
@@ -168,12 +169,18 @@ class Bound:
 
     @cached_property
     def buffers(self) -> "ctypes.Array[Buffer]":
-        return (Buffer * len(self.tensors))(
-            *(
-                Buffer(element_size=size) if x is None else _buffer(x)
-                for x, size in zip(self.tensors, self.element_sizes, strict=True)
-            )
-        )
+        numbers: list[int] = []  # of all structures: made one by one, they take longer than a small kernel
+        for tensor, size in zip(self.tensors, self.element_sizes, strict=True):
+            if tensor is None:
+                numbers += (0, 0, 0, 0, 0, size)
+                continue
+            strides = tensor.stride()
+            tick = strides[0] * size if len(strides) == 3 else 0
+            sample = strides[-2] * size if len(strides) > 1 else 0
+            numbers += (tensor.data_ptr(), tick, sample, size, 0, size)
+        buffers = buffers_type(len(self.tensors))()
+        struct.pack_into(BUFFER_FORMAT * len(self.tensors), buffers, 0, *numbers)
+        return buffers
 
 
 def _laid_out(tensor: Tensor, kind: Kind, dtype: torch.dtype, neurons: int) -> Tensor:
@@ -199,13 +206,6 @@ def _row_major(matrix: Tensor) -> Tensor:
 
 def _one_row(tensor: Tensor) -> bool:
     return tensor.is_contiguous() or tensor.ndim == 0
-
-
-def _buffer(tensor: Tensor) -> Buffer:
-    size, strides = tensor.element_size(), tensor.stride()
-    tick = strides[0] * size if len(strides) == 3 else 0
-    sample = strides[-2] * size if len(strides) > 1 else 0
-    return Buffer(tensor.data_ptr(), tick, sample, size, 0, size)
 
 
 def translation_unit(forward: Kernel, backward: Kernel | None, title: str) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from norse.backends.c_family.body import number_buffers
-from norse.backends.c_family.call import VERSION, Buffer, Call
+from norse.backends.c_family.call import VERSION, Buffer, Call, buffers_type
 from norse.backends.cuda.emit import block_rows, buffer_count
 from norse.compiler.errors import Unsupported
 from norse.compiler.region import Kernel, Kind
@@ -62,7 +62,7 @@ class Executable:
         given.update({f"final {name}": tensor for name, tensor in zip(self._registers, final, strict=True)})
         rows = [torch.empty((b, n), dtype=kernel.dtype(name), device=device) for name in self._rows]
         in_order = [*(given[name] for name in self._names), *rows]
-        buffers = (Buffer * len(in_order))(*(_buffer(tensor) for tensor in in_order))
+        buffers = buffers_type(len(in_order))(*(_buffer(tensor) for tensor in in_order))
         call = Call(VERSION, len(buffers), None, *(ticks or (0, t)), 0, b, 0, n, n, None)
         blocks = b if kernel.mixes_neurons else -(-b * n // self._threads)
         self._module.launch(self._symbol, blocks, self._threads, call, buffers, device)

@@ -49,17 +49,18 @@ def resting_state(module: Any, input_tensor: Tensor) -> Any:
     Returns:
         A state whose fields are at the parameters that they rest at (see `RestsAt`), the others zero.
     """
-    shape = tick_shape(module, input_tensor)
-    rest_shape = None if module.scalar_rest else shape
+    return _resting(module.state_fields, module.p, input_tensor, tick_shape(module, input_tensor), module.scalar_rest)
 
-    def resting(declared: StateFields, p: Any) -> Any:
-        return declared.state_type(*(field(*each, p) for each in declared.fields))
 
-    def field(name: str, parameter: str | None, nested: StateFields | None, p: Any) -> Any:
+# Not functions in a function that call each other: such a cycle would hold on to the input until Python's collector runs.
+def _resting(declared: StateFields, p: Any, like: Tensor, shape: tuple[int, ...], scalar_rest: bool) -> Any:
+    fields = []
+    for name, parameter, nested in declared.fields:
         if nested is not None:
-            return resting(nested, getattr(p, name))
-        if parameter is not None:
-            return potential(getattr(p, parameter), input_tensor, rest_shape, requires_grad=name == "v")
-        return torch.zeros(shape, dtype=input_tensor.dtype, device=input_tensor.device)
-
-    return resting(module.state_fields, module.p)
+            fields.append(_resting(nested, getattr(p, name), like, shape, scalar_rest))
+        elif parameter is not None:
+            rest_shape = None if scalar_rest else shape
+            fields.append(potential(getattr(p, parameter), like, rest_shape, requires_grad=name == "v"))
+        else:
+            fields.append(torch.zeros(shape, dtype=like.dtype, device=like.device))
+    return declared.state_type(*fields)

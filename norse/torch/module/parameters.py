@@ -44,12 +44,10 @@ class ParameterTuple(torch.nn.Module):
 
     def as_named_tuple(self) -> Any:
         """The NamedTuple, made of the tensors that the module holds now."""
-        return self._kind(*(self._field(name) for name in self._kind._fields))
+        held = {**self._parameters, **self._buffers, **self._others}
+        return self._kind(*[held[name] if name in held else self._nested(name) for name in self._kind._fields])
 
-    def _field(self, name: str) -> Any:
-        for held in (self._others, self._buffers, self._parameters):
-            if name in held:
-                return held[name]
+    def _nested(self, name: str) -> Any:
         value = getattr(self, name)
         return value.as_named_tuple() if isinstance(value, ParameterTuple) else value
 
