@@ -82,4 +82,32 @@ inline uint64_t active_bits<float>(const float* x, int count, bool& analog) {
 }
 #endif
 
+// The places of bits that are set, counted from `first`: how many they are. Four at a time are written, so up to four
+// numbers behind them are lost: how many bits a word has can't be foreseen, and a wrong guess takes longer than four.
+inline int list_bits(uint64_t bits, int32_t first, int32_t* index) {
+  const int count = __builtin_popcountll(bits);
+  int done = 0;
+  do {
+    for (int j = 0; j < 4; ++j, bits &= bits - 1)
+      index[done + j] = first + __builtin_ctzll(bits | (uint64_t)1 << 63);
+    done += 4;
+  } while (done < count);
+  return count;
+}
+
+// The same, and no number behind them.
+inline int list_bits_alone(uint64_t bits, int32_t first, int32_t* index) {
+  int count = 0;
+  for (; bits; bits &= bits - 1) index[count++] = first + __builtin_ctzll(bits);
+  return count;
+}
+
+// The places of bits in rows of words, one row after the other: `last` is where those of all rows end.
+inline int32_t* list_row(const uint64_t* words, int64_t count, int32_t* index, const int32_t* last) {
+  for (int64_t word = 0; word < count; ++word)
+    index += last - index >= 64 ? list_bits(words[word], (int32_t)(word * 64), index)
+                                : list_bits_alone(words[word], (int32_t)(word * 64), index);
+  return index;
+}
+
 }  // namespace

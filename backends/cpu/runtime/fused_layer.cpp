@@ -254,13 +254,8 @@ extern "C" void norse_list_bits(const uint8_t* bits, int64_t stride, int64_t row
                                 int64_t threads, gomp_parallel gomp) {
   const int64_t tasks = smaller(rows, 64);
   for_each_task(tasks, threads, gomp, [&](int64_t task) {
-    for (int64_t row = rows * task / tasks; row < rows * (task + 1) / tasks; ++row) {
-      int32_t place = begin[row];
-      for (int64_t byte = 0; byte < stride; byte += 8) {
-        uint64_t left;
-        memcpy(&left, bits + row * stride + byte, 8);
-        for (; left; left &= left - 1) index[place++] = (int32_t)(byte * 8 + __builtin_ctzll(left));
-      }
-    }
+    const int64_t first = rows * task / tasks, end = rows * (task + 1) / tasks;
+    for (int64_t row = first; row < end; ++row)
+      list_row((const uint64_t*)(bits + row * stride), stride / 8, index + begin[row], index + begin[end]);
   });
 }

@@ -39,8 +39,7 @@ template <typename T>
 static inline int64_t norse_active(const T* x, int64_t count, int32_t* index, bool& analog) {
   int64_t found = 0;
   for (int64_t k = 0; k < count; k += 64)
-    for (uint64_t left = active_bits<T>(x + k, (int)(count - k < 64 ? count - k : 64), analog); left; left &= left - 1)
-      index[found++] = (int32_t)(k + __builtin_ctzll(left));
+    found += list_bits(active_bits<T>(x + k, (int)(count - k < 64 ? count - k : 64), analog), (int32_t)k, index + found);
   return found;
 }
 
@@ -115,7 +114,7 @@ static inline void norse_gather_row(const T* x, const int32_t* index, int64_t fo
 
 // out[n] = sum_k x[k] matrix[k, n] for the rows of all samples, which are so many values apart. A row with few events reads the
 // matrix at these alone; others share what they read. A row's sum does not depend on the rows beside it. `index` has
-// room for a row's places.
+// room for a row's places and three more.
 template <typename T>
 static inline void norse_products(const T* x, int64_t x_stride, const T* NORSE_RESTRICT matrix, T* out,
                                   int64_t out_stride, int64_t samples, int64_t inputs, int64_t outputs,

@@ -122,14 +122,11 @@ void list(const T* x, int64_t rows, int64_t inputs, const uint64_t* bits, const 
           T* value, int64_t threads, gomp_parallel gomp) {
   const int64_t words = (inputs + 63) / 64, tasks = smaller(rows, 64);
   for_each_task(tasks, threads, gomp, [&](int64_t task) {
-    for (int64_t row = rows * task / tasks; row < rows * (task + 1) / tasks; ++row) {
-      int64_t place = begin[row];
-      for (int64_t word = 0; word < words; ++word)
-        for (uint64_t left = bits[row * words + word]; left; left &= left - 1, ++place) {
-          const int64_t k = word * 64 + __builtin_ctzll(left);
-          index[place] = (int32_t)k;
-          if (value) value[place] = x[row * inputs + k];
-        }
+    const int64_t first = rows * task / tasks, end = rows * (task + 1) / tasks;
+    for (int64_t row = first; row < end; ++row) {
+      list_row(bits + row * words, words, index + begin[row], index + begin[end]);
+      if (value)
+        for (int32_t e = begin[row]; e < begin[row + 1]; ++e) value[e] = x[row * inputs + index[e]];
     }
   });
 }
