@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from norse.backends.at_spikes import Sizes
-from norse.backends.c_family.body import number_buffers
 from norse.backends.c_family.call import VERSION, Call
 from norse.backends.cpu.build import load
 from norse.backends.cpu.events import KINDS, Events
@@ -113,7 +112,7 @@ class _Forward:
         return self.executable.kernel
 
     def run(self, tensors: dict[str, Tensor], sizes: Sizes) -> tuple[list[Tensor], list[Tensor]]:
-        call, place = self.call, number_buffers(self.kernel)
+        call, place = self.call, self.executable.places
         current, emitted = call.program.inputs[call.current], call.emitted
         in_memory = call.in_memory or emitted in call.program.read_by_backward
         nowhere = {call.program.reach, *(() if in_memory else (emitted,))}
@@ -125,16 +124,17 @@ class _Forward:
         weight = call.weight.detach().contiguous()
         bias = None if call.bias is None else call.bias.detach().contiguous()
         layer.weight, layer.bias = weight.data_ptr(), None if bias is None else bias.data_ptr()
-        bits = torch.zeros(2, sizes[0] * sizes[1], -(-sizes[2] // 64) if emitted else 0, dtype=torch.int64)
+        if emitted is None:
+            _run(layer, bound, sizes, self.events, call.x.dtype)
+            return bound.outputs, bound.final  # type: ignore[return-value]
+        bits = torch.zeros(2, sizes[0] * sizes[1], -(-sizes[2] // 64), dtype=torch.int64)
         layer.bits_stride = bits.shape[2] * bits.element_size()
-        if emitted is not None:
-            layer.spikes, layer.spike_bits = place[f"output {emitted}"], bits[0].data_ptr()
+        layer.spikes, layer.spike_bits = place[f"output {emitted}"], bits[0].data_ptr()
         if call.program.reach:
             layer.reach, layer.reach_bits = place[f"output {call.program.reach}"], bits[1].data_ptr()
         _run(layer, bound, sizes, self.events, call.x.dtype)
-        if emitted is not None:
-            reach = bits[1] if call.program.reach and not in_memory else None
-            self.spikes = SpikeTrain(_events_of(bits[0], sizes[2]), in_memory, reach)
+        reach = bits[1] if call.program.reach and not in_memory else None
+        self.spikes = SpikeTrain(_events_of(bits[0], sizes[2]), in_memory, reach)
         filler = stand_in(sizes, call.x.dtype, call.x.device)
         return [filler if x is None else x for x in bound.outputs], bound.final
 

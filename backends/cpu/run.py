@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from norse.backends.c_family.body import number_buffers
 from norse.backends.c_family.call import BUFFER_FORMAT, VERSION, Buffer, Call, buffers_type
 from norse.backends.cpu.build import load
 from norse.backends.cpu.emit import emit_cpp, scratch_rows
@@ -91,6 +92,7 @@ class Executable:
         self.kernel = kernel
         self.function = ctypes.cast(getattr(library, symbol), ctypes.c_void_p)
         self.scratch_rows = scratch_rows(kernel)
+        self.places = number_buffers(kernel)
         graph = kernel.graph
         self._inputs = tuple((name, kernel.kinds[name], kernel.dtype(name)) for name in graph.inputs)
         self._registers = tuple((f"initial_{r.value}", Kind.ROW, kernel.dtype(r.value)) for r in graph.registers)

@@ -6,6 +6,7 @@ every call; where it does not, both run as they would alone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -98,9 +99,10 @@ class FusedLayerStep:
         strided = all(isinstance(t, Tensor) and t.layout == torch.strided for t in (x, weight))
         if not strided or x.ndim < 2 or weight.ndim != 2 or x.shape[-1] != weight.shape[1] or not x.numel():
             return None
-        current = x.new_full((), torch.nan, requires_grad=False).expand(*x.shape[:-1], weight.shape[0]).detach()
-        learns = any(t is not None and t.requires_grad for t in (x, weight, bias))
-        return current.requires_grad_(torch.is_grad_enabled() and learns)
+        current = _nothing(x.dtype, x.device).expand(*x.shape[:-1], weight.shape[0])
+        if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):
+            return current.detach().requires_grad_()
+        return current
 
     def _place(self, call: NativeCall) -> int:
         return call.program.inputs.index(self._inside(self.linear.output))
@@ -182,6 +184,11 @@ def _with_trains(steps: list[Runs], graph: Graph, starts: set[int]) -> list[Runs
                 step.loop.emitted = step._inside(name) if hidden else None
                 break
     return steps
+
+
+@cache
+def _nothing(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.full((), torch.nan, dtype=dtype, device=device)
 
 
 def _train(name: str) -> str:

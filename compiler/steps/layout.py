@@ -54,7 +54,8 @@ class Layout:
         """[T, ...] as [T, B, N]."""
         length = x.shape[0]
         if x.shape[1:] == self.shape:
-            return x.reshape(length, self.samples, self.neurons)
+            whole = (length, self.samples, self.neurons)
+            return x if x.shape == whole else x.reshape(whole)
         x = x.reshape(length, *(1,) * (len(self.shape) + 1 - x.ndim), *x.shape[1:])
         return x.expand(length, *self.shape).reshape(length, self.samples, self.neurons)
 
@@ -67,7 +68,8 @@ class Layout:
     def state(self, x: Tensor) -> Tensor:
         """A state field as [B, N]; torch sums its gradient back where it was narrower."""
         wide = x if x.shape == self.shape else x.expand(self.shape)
-        return wide.reshape(self.samples, self.neurons)
+        rows = (self.samples, self.neurons)
+        return wide if wide.shape == rows else wide.reshape(rows)
 
     def fixed(self, x: Tensor, kind: Kind) -> Tensor:
         """What does not vary with time: a number and a matrix as they are, all else as [B, N]."""

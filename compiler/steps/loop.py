@@ -5,6 +5,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Container, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -70,6 +71,7 @@ class LoopStep:
     reason: str = ""  # why torch runs it, if it does
     built: list[tuple[Backend, RegionProgram]] = field(default_factory=list)
     _layouts: OrderedDict[Any, Layout | str] = field(default_factory=OrderedDict)
+    _last: tuple[list[Any], Layout | str] | None = None  # of the last call: most are like it
     _regions: dict[Any, tuple[Region, RegionProgram]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -102,13 +104,18 @@ class LoopStep:
             outputs, final = self._without_a_call(*self._operands(values))
         else:
             layout, (length, *_) = call.layout, call.sizes
-            outputs = [x.reshape(length, *layout.shape) for x in results[: len(graph.outputs)]]
+            shape = (length, *layout.shape)
+            outputs = [x if x.shape == shape else x.reshape(shape) for x in results[: len(graph.outputs)]]
             states = results[len(graph.outputs) : len(graph.outputs) + len(graph.registers)]
             final = [layout.narrow(x, shape) for x, shape in zip(states, layout.states, strict=True)]
         for name, output in zip(graph.outputs, outputs, strict=True):
             values[outer[name]] = output if self.tick.over_time else output.squeeze(0)
         values.update({f"final {outer[r.value]}": state for r, state in zip(graph.registers, final, strict=True)})
-        release(values, graph.nodes)
+        release(values, self._releasing)
+
+    @cached_property
+    def _releasing(self) -> list[Node]:
+        return [node for node in self.tick.graph.nodes if "_dead" in node.attrs]
 
     def _operands(self, values: Values) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
         """The tick's inputs, its initial states, and the value that has as many ticks."""
@@ -120,6 +127,9 @@ class LoopStep:
         return tensors, initial, values[self.tick.clock]
 
     def _layout(self, tensors: Mapping[str, Tensor], initial: Mapping[str, Tensor]) -> Layout | str:
+        seen = [(x.shape, x.dtype) for x in (*tensors.values(), *initial.values())]
+        if self._last is not None and self._last[0] == seen:
+            return self._last[1]
         varying = set(self.tick.varying)
         key = tuple(
             (x.shape[1:] if name in varying else x.shape, x.dtype, name in varying)
@@ -135,6 +145,7 @@ class LoopStep:
         self._layouts[key] = layout  # the last one is the most recent
         if len(self._layouts) > _MOST_LAYOUTS:
             self._layouts.popitem(last=False)
+        self._last = seen, layout
         return layout
 
     # ---- native ----------------------------------------------------------------------------------
