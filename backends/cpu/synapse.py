@@ -84,14 +84,13 @@ def weight_gradient(gradient: Tensor, activity: Tensor) -> Tensor:
 def takes(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> bool:
     """Whether native synapses may see these tensors: plain ones of one kind, on which torch doesn't do more than it
     says."""
-    tensors = [t for t in (x, weight, bias) if t is not None]
+    dtype, tensors = x.dtype, [t for t in (x, weight, bias) if t is not None]
     return (
-        not is_traced(tensors)
+        dtype in KINDS
+        and all([type(t) in _PLAIN and t.is_cpu and t.layout is torch.strided and t.dtype is dtype for t in tensors])
+        and not is_traced(tensors)
         and not counting()
         and not torch.is_autocast_enabled("cpu")
-        and all(type(t) in _PLAIN and t.device.type == "cpu" and t.layout == torch.strided for t in tensors)
-        and x.dtype in KINDS
-        and all(t.dtype == x.dtype for t in tensors)
     )
 
 
