@@ -120,20 +120,24 @@ class Tables:
             eager = row.get(EAGER)
             held = self.workloads[name].held_bytes()
             for result in row.values():
-                share = f"{result.peak_bytes / eager.peak_bytes:.2f}" if eager and eager.peak_bytes else ""
+                peaks = (result.peak_bytes, eager.peak_bytes) if eager else (None, None)
+                share, beside = (
+                    "" if None in peaks else f"{(peaks[0] - apart) / (peaks[1] - apart):.2f}" for apart in (0, held)
+                )
                 rows.append(
                     [
                         f"{name}: {self.workloads[name].title}, T = {self.workloads[name].ticks}",
                         title_of(result.contestant),
                         milliseconds(result.median),
                         mebibytes(result.peak_bytes),
-                        share if result.peak_bytes else "",
+                        share,
                         mebibytes(held),
+                        beside,
                     ]
                 )
         return titled(
             "Memory of a long sequence, MiB. Input, output and cotangent are part of each peak.",
-            ["", "", "ms", "peak", "of eager's", "input, output, cotangent"],
+            ["", "", "ms", "peak", "of eager's", "input, output, cotangent", "of eager's, but for these"],
             rows,
         )
 

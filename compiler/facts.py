@@ -179,7 +179,7 @@ class Facts:
 
 
 def _stays(value: Any) -> bool:
-    """Whether it can't change, but for tensors in it. Of functions and classes, what they can read is looked at apart."""
+    """Whether it can't change, but for tensors in it. Of functions and classes, what they read is looked at apart."""
     if isinstance(value, tuple):
         return all(_stays(part) or (type(part) is Tensor and not part.is_inference()) for part in value)
     return type(value) in _SIMPLE or isinstance(value, float | FunctionType | type)

@@ -11,7 +11,10 @@ import norse.torch as snn
 MODELS = {
     "linear": (lambda: [torch.nn.Linear(6, 9), snn.LIF(), torch.nn.Linear(9, 4), snn.LI()], (6,)),
     "recurrent": (lambda: [snn.LIFRecurrent(6, 9), torch.nn.Linear(9, 4), snn.LI()], (6,)),
-    "convolution": (lambda: [snn.Lift(torch.nn.Conv2d(2, 3, 3)), snn.LIF(), snn.Lift(torch.nn.AvgPool2d(2))], (2, 8, 8)),
+    "convolution": (
+        lambda: [snn.Lift(torch.nn.Conv2d(2, 3, 3)), snn.LIF(), snn.Lift(torch.nn.AvgPool2d(2))],
+        (2, 8, 8),
+    ),
     "nested state": (lambda: [snn.LIFRefrac()], (6,)),
     "adaptive": (lambda: [snn.LSNNRecurrent(6, 9)], (6,)),
 }

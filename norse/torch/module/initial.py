@@ -52,7 +52,7 @@ def resting_state(module: Any, input_tensor: Tensor) -> Any:
     return _resting(module.state_fields, module.p, input_tensor, tick_shape(module, input_tensor), module.scalar_rest)
 
 
-# Not functions in a function that call each other: such a cycle would hold on to the input until Python's collector runs.
+# Not functions in a function that call each other: such a cycle holds on to the input until Python's collector runs.
 def _resting(declared: StateFields, p: Any, like: Tensor, shape: tuple[int, ...], scalar_rest: bool) -> Any:
     fields = []
     for name, parameter, nested in declared.fields:
