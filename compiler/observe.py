@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from norse.compiler.eager import SWITCH
+from norse.compiler.guard import flattened
 from norse.compiler.ir import Node, Ref
 from norse.compiler.module import CompiledModule
 from norse.compiler.passes.pipeline import run_pipeline
@@ -74,7 +75,7 @@ def _compiled(compiled: CompiledModule, args: tuple[Any, ...], kwargs: dict[str,
     watched = replace(variant, trace=trace, ticks=ticks, steps=steps, fused=fused, staged=None)
     inside = [path for path in modules for eager in trace.eager if not eager or f"{path}.".startswith(f"{eager}.")]
     with untouched(compiled), _recording({path: modules[path] for path in inside}) as records:
-        values = watched.run(compiled.model, args, kwargs)
+        values = watched.run(compiled.model, args, kwargs, flattened(args, kwargs)[0])
     order = [node.attrs["_path"] for node in graph.nodes if "_step" in node.attrs or node.op == "eager"]
     found = {path: records[path] for path in records}
     by_path: dict[str, list[Node]] = {}

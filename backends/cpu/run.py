@@ -180,7 +180,7 @@ class Bound:
             tick = strides[0] * size if len(strides) == 3 else 0
             sample = strides[-2] * size if len(strides) > 1 else 0
             numbers += (tensor.data_ptr(), tick, sample, size, 0, size)
-        buffers = buffers_type(len(self.tensors))()
+        buffers: ctypes.Array[Buffer] = buffers_type(len(self.tensors))()
         struct.pack_into(BUFFER_FORMAT * len(self.tensors), buffers, 0, *numbers)
         return buffers
 
