@@ -245,6 +245,15 @@ def _kernel_size(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
     yield from each_within(limit, [(conv.layer, conv.kernel) for conv in made])
 
 
+def _kernel_shape(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
+    made = [conv for conv in convolutions(network, chip) if conv.layer.primitive == "Conv2d"]
+    wrong = [conv for conv in made if len(set(conv.kernel)) > 1]
+    for conv in wrong:
+        yield row(limit, "does not fit", f"{by(conv.kernel)}, expected a square", conv.layer, list(conv.kernel))
+    if made and not wrong:
+        yield row(limit, "fits", limit.value)
+
+
 def _strides(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
     yield from each_among(limit, [(conv.layer, conv.stride) for conv in convolutions(network, chip)])
 
@@ -296,6 +305,7 @@ CHECKS: Mapping[str, Check] = {
     "weight_bits": _weight_bits,
     "channels": _channels,
     "kernel_size": _kernel_size,
+    "kernel_shape": _kernel_shape,
     "strides": _strides,
     "paddings": _paddings,
     "map_size": _map_size,

@@ -124,40 +124,40 @@ def network_of(source: Any, example_input: Example | None = None, dt: float | No
         NirCannotSay: if it is a module that NIR can't say.
         ValueError, OSError: as `norse.to_nir` and `norse.from_nir`.
     """
+    if isinstance(source, nn.Module):
+        graph = _of_module(source, example_input, dt)
+    elif isinstance(source, nir.NIRGraph):
+        graph = source
+    elif isinstance(source, str | os.PathLike):
+        graph = read_file(source)
+    else:
+        raise TypeError(
+            "norse.check: argument model_or_file: expects a torch.nn.Module, a nir.NIRGraph or a path, got "
+            f"{type(source).__name__}"
+        )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        if isinstance(source, nn.Module):
-            try:
-                trace_network(source, example_input)
-            except ValueError as error:
-                raise ValueError(f"norse.check: {type(source).__name__}: {error}") from error
-            try:
-                graph = to_nir(source, example_input=example_input, dt=dt, verify=False)
-            except ValueError as error:
-                raise NirCannotSay(str(error).removeprefix("norse.to_nir: ")) from error
-        elif isinstance(source, nir.NIRGraph):
-            graph = source
-        elif isinstance(source, str | os.PathLike):
-            graph = read_file(source)
-        else:
-            raise TypeError(
-                "norse.check: argument model_or_file: expects a torch.nn.Module, a nir.NIRGraph or a path, got "
-                f"{type(source).__name__}"
-            )
         try:
             read = read_network(graph, dt)
         except ValueError as error:
             where = f"{os.fspath(source)}: " if isinstance(source, str | os.PathLike) else ""
             raise ValueError(f"norse.check: {where}{error}") from error
-    repairs = []
-    for warning in caught:
-        where, _, text = str(warning.message).partition(": ")
-        if where != "norse.from_nir":
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        elif text.startswith(("node ", "edge ")):  # not that a time step is assumed: none is here
-            repairs.append(text)
+    # What else reading warns of is about running a network, which nobody does here.
+    said = (str(warning.message).partition("norse.from_nir: ")[2] for warning in caught)
+    repairs = tuple(text for text in said if text.startswith(("node ", "edge ")))
     step = dt if dt is not None else _time_step(read.diagram.metadata)
-    return _summarised(read.diagram, read.shapes, step, tuple(repairs))
+    return _summarised(read.diagram, read.shapes, step, repairs)
+
+
+def _of_module(model: nn.Module, example_input: Example | None, dt: float | None) -> Any:
+    try:
+        trace_network(model, example_input)
+    except ValueError as error:
+        raise ValueError(f"norse.check: {type(model).__name__}: {error}") from error
+    try:
+        return to_nir(model, example_input=example_input, dt=dt, verify=False)
+    except ValueError as error:
+        raise NirCannotSay(str(error).removeprefix("norse.to_nir: ")) from error
 
 
 def _time_step(metadata: Mapping[str, Any]) -> float | None:
