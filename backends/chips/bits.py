@@ -28,8 +28,13 @@ def bits_needed(weights: Any) -> int | None:
 def bits_needed_by_row(weights: Any) -> int | None:
     """The same with a scale for each row of the weights (each output of a layer): the bits of the row with the most."""
     array = np.asarray(weights)
-    rows = [bits_needed(row) for row in array.reshape(array.shape[0], -1)]
-    return None if None in rows else max((bits for bits in rows if bits is not None), default=1)
+    most = 1
+    for row in array.reshape(array.shape[0], -1):
+        bits = bits_needed(row)
+        if bits is None:
+            return None
+        most = max(most, bits)
+    return most
 
 
 def _largest_level(weights: Any) -> int | None:

@@ -55,7 +55,7 @@ def _order(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
             wrong.append((layer, f"expected one layer of neurons after it, got {_names(after)}"))
         if layer.neurons and not (len(before) == 1 and before[0].weights):
             wrong.append((layer, f"expected one layer of weights before it, got {_names(before)}"))
-        if "Pool" in layer.primitive and not all(source.neurons for source in before):
+        if _pools_maps(layer) and not all(source.neurons for source in before):
             wrong.append((layer, f"expected neurons or the input before it, got {_names(before)}"))
     for layer, text in wrong:
         yield row(limit, "does not fit", text, layer)
@@ -102,6 +102,18 @@ def _reset(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
         yield row(limit, "differs", f"to {says}, the chip {has}{hint}", layer, list(layer.reset))
     if spiking and not wrong:
         yield row(limit, "fits", "to zero")
+
+
+def _pools(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
+    pools = [layer for layer in network.layers if _pools_maps(layer)]
+    for layer in pools:
+        yield row(limit, "differs", f"the chip has pools {limit.value}", layer)
+    if not pools:
+        yield row(limit, "fits", "none")
+
+
+def _pools_maps(layer: Layer) -> bool:
+    return layer.primitive in ("AvgPool2d", "SumPool2d")
 
 
 def _biases(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
@@ -263,7 +275,7 @@ def _paddings(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
 
 
 def _pool_sizes(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
-    pools = [layer for layer in network.layers if "Pool" in layer.primitive]
+    pools = [layer for layer in network.layers if _pools_maps(layer)]
     yield from each_among(limit, [(layer, (*layer.kernel, *layer.stride)) for layer in pools])
     for layer in pools:
         if layer.kernel != layer.stride or len(set(layer.kernel)) > 1 or any(layer.padding):
@@ -285,6 +297,7 @@ CHECKS: Mapping[str, Check] = {
     "structure": _structure,
     "recurrence": _recurrence,
     "reset": _reset,
+    "pools": _pools,
     "biases": _biases,
     "time_constants": _time_constants,
     "input_channels": _input_channels,

@@ -12,6 +12,7 @@ def total(limit: Limit, used: int) -> Row:
     """A number of the whole network."""
     over = used - limit.value
     text = f"{used:,} of {limit.value:,} {limit.unit}" + (f", {over:,} too many" if over > 0 else "")
+    text += f" ({limit.note})" if limit.note else ""
     return row(limit, "does not fit" if over > 0 else "fits", text, used=used)
 
 

@@ -4,9 +4,9 @@ import nir
 import numpy as np
 import pytest
 
-from norse.backends.chips import Layer, Network, check, compared, read_chip
+from norse.backends.chips import Chip, Layer, Limit, Network, Source, check, compared, network_of, read_chip
 
-from .graphs import chain, conv, graph, integrate_and_fire, lif, linear
+from .graphs import chain, conv, graph, integrate_and_fire, lif, linear, pool
 
 
 def rows(network, target, limit):
@@ -145,6 +145,23 @@ def test_totals_of_large_chips(target, limit, field, most, more):
 def test_8_bits(target, level, verdict):
     network = chain((2,), linear(1, 2, np.array([[level, 1]], np.float32)), lif(1))
     assert [row.verdict for row in rows(network, target, "weight_bits")] == [verdict]
+
+
+def test_loihi_has_pools_with_neurons():
+    network = chain((1, 2, 2), pool(2), conv(1, 1, 1), lif(1, 1, 1))
+    assert [(row.verdict, row.layer) for row in rows(network, "loihi2", "pools")] == [("differs", "n0")]
+    assert [row.verdict for row in rows(feed_forward(1, 1, 1), "loihi2", "pools")] == ["fits"]
+
+
+@pytest.mark.parametrize(("limit", "most"), [("fan_in", 20), ("fan_out", 30)])
+@pytest.mark.parametrize("more", [0, 1])
+def test_chips_with_data_of_your_own(limit, most, more):
+    """20 neurons feed 30: 20 synapses into each, 30 out of each."""
+    source = Source("data sheet", "https://example.org")
+    chip = Chip("mine", "Mine", "me", "mine", {limit: Limit(limit, most - more, "synapses", source, "1")}, ())
+    report = compared(network_of(two_hidden(20, 30)), chip)
+    assert [(row.used, row.over) for row in report.rows] == [(most, 1 if more else None)]
+    assert report.fits is not bool(more)
 
 
 class TestBrainScaleS2:
