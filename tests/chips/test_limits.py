@@ -159,7 +159,7 @@ def test_chips_with_data_of_your_own(limit, most, more):
     """20 neurons feed 30: 20 synapses into each, 30 out of each."""
     source = Source("data sheet", "https://example.org")
     chip = Chip("mine", "Mine", "me", "mine", {limit: Limit(limit, most - more, "synapses", source, "1")}, ())
-    report = compared(network_of(two_hidden(20, 30)), chip)
+    report = compared(network_of(feed_forward(1, 20, 30)), chip)
     assert [(row.used, row.over) for row in report.rows] == [(most, 1 if more else None)]
     assert report.fits is not bool(more)
 
