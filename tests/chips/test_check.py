@@ -1,6 +1,7 @@
 """`norse.check` and `norse check`: what they take, say and refuse."""
 
 import json
+import sys
 from pathlib import Path
 
 import nir
@@ -12,6 +13,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 import norse
+import norse.cli
 import norse.torch as snn
 from norse.backends.chips import targets
 from norse.nir_commands import check
@@ -156,3 +158,10 @@ class TestTheCommand:
         assert "no such file" in call(tmp_path / "none.nir", "--target", "speck", code=1)
         (tmp_path / "text.nir").write_text("text")
         assert "expected a HDF5 file" in call(tmp_path / "text.nir", code=1)
+
+    def test_is_one_of_the_norse_command(self, monkeypatch, capsys):
+        monkeypatch.setattr(sys, "argv", ["norse", "check", str(CNN), "--target", "speck"])
+        with pytest.raises(SystemExit) as ended:
+            norse.cli.main()
+        assert ended.value.code == 1
+        assert "Speck 2f" in capsys.readouterr().out

@@ -140,7 +140,7 @@ def test_totals_of_large_chips(target, limit, field, most, more):
     assert (row.verdict, row.over) == (("does not fit", 1) if more else ("fits", None))
 
 
-@pytest.mark.parametrize("target", ["loihi2", "spinnaker2"])
+@pytest.mark.parametrize("target", ["loihi2", "spinnaker2", *XYLO])
 @pytest.mark.parametrize(("level", "verdict"), [(127, "fits"), (128, "does not fit")])
 def test_8_bits(target, level, verdict):
     network = chain((2,), linear(1, 2, np.array([[level, 1]], np.float32)), lif(1))

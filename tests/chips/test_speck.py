@@ -69,6 +69,7 @@ def test_numbers_are_met_exactly_and_crossed_by_one(limit, exact, crossing, over
     ("limit", "exact", "crossing", "used"),
     [
         ("kernel_size", one(1, 1, (20, 20), (5, 5), kernel=16), one(1, 1, (20, 20), (4, 4), kernel=17), [17, 17]),
+        ("kernel_size", one(1, 1, (20, 20), (5, 5), kernel=16), one(1, 1, (20, 20), (5, 4), kernel=(16, 17)), [16, 17]),
         ("kernel_shape", one(1, 1, (5, 5), (3, 3), kernel=3), one(1, 1, (5, 5), (3, 4), kernel=(3, 2)), [3, 2]),
         ("map_size", one(1, 1, (64, 64)), one(1, 1, (64, 65)), [64, 65]),
         (
@@ -77,6 +78,7 @@ def test_numbers_are_met_exactly_and_crossed_by_one(limit, exact, crossing, over
             one(1, 1, (129, 128), (65, 64), stride=2),
             [129, 128],
         ),
+        ("input_size", one(1, 1, (9, 128), (5, 64), stride=2), one(1, 1, (9, 129), (5, 65), stride=2), [9, 129]),
         ("strides", one(1, 1, (9, 9), (2, 2), stride=8), one(1, 1, (9, 9), (3, 3), stride=3), [3, 3]),
         ("paddings", one(1, 1, (2, 2), (16, 16), padding=7), one(1, 1, (2, 2), (18, 18), padding=8), [8, 8]),
     ],
@@ -147,6 +149,34 @@ def test_layers_do_not_share_a_core(layers, verdict):
     assert row.verdict == verdict
     if layers == 3:
         assert (row.used, row.available, row.over) == (3, 2, 1)
+
+
+@pytest.mark.parametrize(("last", "verdict"), [(128, "fits"), (129, "does not fit")])
+def test_nine_layers_that_fill_the_kernels_of_all_cores(last, verdict):
+    """64 Ki, 64 Ki, 32 Ki, 32 Ki and five times 16 Ki weights; 129 x 128 is 128 more than the ninth has."""
+    sizes = [(128, 512), (512, 128), (128, 256), (256, 128), *[(128, 128)] * 4, (128, last)]
+    network = parallel([layer(out, inp, (1, 1)) for out, inp in sizes], [inp for _, inp in sizes])
+    (row,) = rows(network, "core_kernels")
+    assert row.verdict == verdict, row.text
+    assert row.over == (1 if verdict == "does not fit" else None)
+
+
+def parallel(layers, channels):
+    """Each layer with an input and an output of its own."""
+    nodes, edges = {}, []
+    for k, ((weights, neurons), inp) in enumerate(zip(layers, channels, strict=True)):
+        ends = {
+            f"i{k}": nir.Input(np.array([inp, 1, 1])),
+            f"o{k}": nir.Output(np.array([weights.weight.shape[0], 1, 1])),
+        }
+        nodes |= ends | {f"w{k}": weights, f"n{k}": neurons}
+        edges += [(f"i{k}", f"w{k}"), (f"w{k}", f"n{k}"), (f"n{k}", f"o{k}")]
+    return graph(nodes, edges)
+
+
+def test_cores_have_as_many_neurons_as_the_chips_designers_say():
+    """O. Richter et al., Speck: ... with a low latency 327K Neuron ... Pipeline, arXiv:2304.06793."""
+    assert sum(read_chip("speck").limits["core_neurons"].value) == 320 * 1024
 
 
 def test_a_large_layer_behind_a_small_one_takes_the_large_core():
