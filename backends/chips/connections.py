@@ -44,8 +44,17 @@ class Connection:
 
 @dataclass(frozen=True)
 class Counted:
-    """What comes out of the counting: shapes of what nodes take (by name; of flattened maps as they were before) and
-    give, the most synapses into a neuron of a layer, out of one, and out of one to hidden neurons; connections."""
+    """What comes out of the counting, by the names of nodes.
+
+    Args:
+        taken: the shape of what a node takes.
+        maps: the same, of what was flattened as it was before.
+        given: the shape of what it gives.
+        fan_in: synapses into the neuron of a layer that has most.
+        fan_out: out of the neuron, or input, that has most.
+        hidden_fan_out: of those, to hidden neurons.
+        connections: between layers.
+    """
 
     taken: Mapping[str, Shape]
     maps: Mapping[str, Shape]

@@ -85,7 +85,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as dictionaries, lists, texts and numbers, as JSON holds them."""
-        return {"fits": self.fits, **asdict(self)}
+        return {"fits": self.fits, **asdict(self), "rows": [{**asdict(row), "over": row.over} for row in self.rows]}
 
     def __str__(self) -> str:
         return "\n".join(self._lines())

@@ -124,6 +124,8 @@ def network_of(source: Any, example_input: Example | None = None, dt: float | No
         NirCannotSay: if it is a module that NIR can't say.
         ValueError, OSError: as `norse.to_nir` and `norse.from_nir`.
     """
+    if dt is not None and not 0 < dt < float("inf"):
+        raise ValueError(f"norse.check: argument dt: expects a time step in s above 0, got {dt}")
     if isinstance(source, nn.Module):
         graph = _of_module(source, example_input, dt)
     elif isinstance(source, nir.NIRGraph):

@@ -99,6 +99,11 @@ class TestWhatIsRefused:
         with pytest.raises(ValueError, match=r"norse.check: SequentialState: .*pass example_input"):
             norse.check(snn.SequentialState(nn.Conv2d(2, 4, 3), snn.IAFCell()), "speck")
 
+    @pytest.mark.parametrize("dt", [0.0, -0.001, float("inf"), float("nan")])
+    def test_time_steps_that_are_none(self, dt):
+        with pytest.raises(ValueError, match="argument dt: expects a time step in s above 0, got"):
+            norse.check(CNN, "xylo", dt=dt)
+
     def test_graphs_that_can_not_be_run(self):
         broken = chain((3,), linear(2, 4), lif(2))
         with pytest.raises(ValueError, match=r"norse\.check: node 'n0'"):
@@ -112,9 +117,9 @@ class TestWhatIsRefused:
 class TestTheReport:
     def test_is_data(self, model):
         data = norse.check(model, "xylo").as_dict()
-        assert json.loads(json.dumps(data)) == json.loads(json.dumps(data))
+        assert json.loads(json.dumps(data))["chip"] == "XyloAudio 3"
         assert data["fits"] is False
-        assert {"limit", "verdict", "layer", "used", "available", "source", "url"} <= set(data["rows"][0])
+        assert {"limit", "verdict", "layer", "used", "available", "over", "source", "url"} <= set(data["rows"][0])
 
     def test_reads_as_text(self):
         text = str(norse.check(CNN, "speck"))
