@@ -77,9 +77,13 @@ def count(diagram: Diagram, shapes: Mapping[str, Shape], outputs: frozenset[str]
     edges = _without_loops(diagram, set(cut))
     for name in networkx.lexicographical_topological_sort(_graph(diagram, edges, set(cut)), key=str):
         node = diagram.nodes[name]
-        sources = [source for source in diagram.before(name) if (source, name) in edges and source in given]
-        if isinstance(node, nir.Input) or not sources:
+        if isinstance(node, nir.Input):
             continue
+        sources = [source for source in diagram.before(name) if (source, name) in edges]
+        if not sources:  # what only comes round a loop without neurons
+            sources = diagram.before(name)[:1]
+            given[sources[0]] = torch.zeros(shapes[sources[0]], dtype=torch.float64)
+            maps[sources[0]] = shapes[sources[0]]
         taken[name] = torch.stack(torch.broadcast_tensors(*(given[source] for source in sources))).sum(0)
         seen = maps[sources[0]]
         if name in ones or isinstance(node, nir.Output):

@@ -115,6 +115,18 @@ def test_a_loop_without_neurons_is_gone_round_once():
     assert layer(network_of(graph(nodes, edges)), "d").fan_in == 2
 
 
+def test_what_only_comes_round_a_loop_is_a_layer_too():
+    nodes = {
+        "in": nir.Input(np.array([2])),
+        "a": linear(2, 2),
+        "wait": nir.Delay(np.full(2, 0.002, np.float32)),
+        "b": linear(2, 2),
+        "out": nir.Output(np.array([2])),
+    }
+    network = network_of(graph(nodes, [("in", "a"), ("a", "wait"), ("wait", "b"), ("b", "a"), ("a", "out")]))
+    assert {entry.name for entry in network.layers} == {"a", "wait", "b"}
+
+
 def test_absurd_sizes_are_refused():
     with pytest.raises(ValueError, match="at most"):
         network_of(chain((2**25,), nir.Scale(np.ones(1, np.float32))))
