@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from norse.compiler.eager import eager as eager
     from norse.debugging import compare as compare
+    from norse.verbs import check as check
     from norse.verbs import compile as compile
     from norse.verbs import from_nir as from_nir
     from norse.verbs import to_nir as to_nir
 
 __version__ = "2.0.0.dev0"
-__all__ = ["compare", "compile", "eager", "from_nir", "to_nir"]
+__all__ = ["check", "compare", "compile", "eager", "from_nir", "to_nir"]
 
 _HOME = {"compare": "norse.debugging", "eager": "norse.compiler.eager"}
 

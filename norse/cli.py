@@ -9,9 +9,9 @@ def main() -> None:
     """Runs the command line."""
     try:
         from norse.demo.command import app
-        from norse.nir_commands import convert, inspect, run
+        from norse.nir_commands import check, convert, inspect, run
 
-        for command in (inspect, convert, run):
+        for command in (inspect, convert, run, check):
             app.command()(command)
         app()
     except ModuleNotFoundError as missing:

@@ -1,9 +1,10 @@
-"""`norse inspect`, `norse convert` and `norse run`: NIR files on the command line."""
+"""`norse inspect`, `norse convert`, `norse run` and `norse check`: NIR files on the command line."""
 
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -107,6 +108,37 @@ def run(
                 with place.open("wb") as out:
                     np.save(out, array if batched else array[:, 0], allow_pickle=False)
                 console.print(Text(f"written: {place}"))
+
+
+def check(
+    file: File,
+    target: Annotated[str | None, typer.Option(help="The chip; else all, in a table.", show_default=False)] = None,
+    dt: TimeStep = None,
+    json: Annotated[bool, typer.Option("--json", help="The reports as JSON.")] = False,
+) -> None:
+    """Compare a NIR file with what a chip has. The exit code is 1 if it does not fit (without --target: fits none)."""
+    console = Console()
+    with _errors(console), _warnings(Console(stderr=True)):
+        from norse.backends.chips import compared, network_of, read_chip, targets
+
+        if target is not None and target not in targets():
+            raise ValueError(f"norse check: --target: expected one of {', '.join(targets())}, got {target!r}")
+        network = network_of(file, dt=dt)
+        reports = [compared(network, read_chip(name)) for name in (targets() if target is None else (target,))]
+        if json:
+            print(dumps([report.as_dict() for report in reports] if target is None else reports[0].as_dict()))
+        elif target is not None:
+            console.print(Text(str(reports[0])), soft_wrap=True)
+        else:
+            table = Table(title=escape(str(file)), title_justify="left")
+            for column in ("target", "chip", "fits", "what does not"):
+                table.add_column(column)
+            for report in reports:
+                failing = dict.fromkeys(row.limit.replace("_", " ") for row in report.misfits)
+                table.add_row(report.target, report.chip, "yes" if report.fits else "no", ", ".join(failing))
+            console.print(table)
+    if not any(report.fits for report in reports):
+        raise typer.Exit(1)
 
 
 def picture(found: "Description") -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
-from norse.backends import nir_export
+from norse.backends import chips, nir_export
 from norse.backends.cpu import CpuBackend
 from norse.backends.cpu.layers import synapses
 from norse.backends.cpu.memory import empty_like
@@ -238,3 +238,43 @@ def from_nir(
         torch.Size([100, 8, 4])
     """
     return nir_export.from_nir(path_or_graph, dt=dt, reset=reset, integrator=integrator)
+
+
+def check(
+    model_or_file: "nn.Module | nir.NIRGraph | str | os.PathLike[str]",
+    target: str,
+    *,
+    example_input: "Tensor | tuple[Tensor, ...] | dict[str, Tensor] | None" = None,
+    dt: float | None = None,
+) -> chips.Report:
+    """Compares a network with what a neuromorphic chip has: what does not fit, and by how much.
+
+    Compared are primitives, numbers of neurons, layers and synapses, fan-in and fan-out, kernels, memory, bits of
+    weights, time constants, as far as there are published numbers; each row of the report names its source, and what
+    there is no number for is listed as not checked. `docs/chips.md` has all of them. Placing a network on the chip is
+    left to its vendor's tool, which the report names.
+
+    Args:
+        model_or_file: a module that `to_nir` takes, a nir.NIRGraph, or a NIR file.
+        target: "speck", "xylo" (XyloAudio 3), "xylo_audio2", "xylo_imu", "loihi2", "spinnaker2" or "brainscales2".
+        example_input: for a module, as `to_nir` takes it.
+        dt: time step in s, if the model or file does not say it.
+
+    Returns:
+        The report: `fits`, `rows`, `misfits`, `as_dict()`; printed, it is a text. A model with a layer that NIR has
+        no primitive for fits no chip: the only row says which layer.
+
+    Raises:
+        TypeError: if model_or_file is none of these.
+        ValueError: if there are no data of the target, the module can't be followed or its input's shape is not told,
+            or the graph can't be run.
+        OSError: if there is no such file, or it is no HDF5 file, or damaged.
+
+    Example:
+        >>> import torch, norse, norse.torch as snn
+        >>> model = snn.SequentialState(torch.nn.Linear(20, 600), snn.LIF(), torch.nn.Linear(600, 10), snn.LI())
+        >>> report = norse.check(model, "brainscales2")
+        >>> report.fits, [(row.limit, row.over) for row in report.misfits if row.limit == "circuits"]
+        (False, [('circuits', 138)])
+    """
+    return chips.check(model_or_file, target, example_input=example_input, dt=dt)

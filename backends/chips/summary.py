@@ -1,0 +1,255 @@
+"""A network as chips see it: its layers with their sizes, whatever it was written in."""
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import networkx
+import nir
+import numpy as np
+from torch import nn
+
+from norse.backends.chips.bits import bits_needed, bits_needed_by_row
+from norse.backends.chips.connections import NEURON_KINDS, WEIGHTED_KINDS, Connection, Shape, count
+from norse.backends.nir_export import to_nir
+from norse.backends.nir_export.build import read_network
+from norse.backends.nir_export.diagram import Diagram
+from norse.backends.nir_export.file import read_file
+from norse.backends.nir_export.layers import BY_PRIMITIVE as LAYERS
+from norse.backends.nir_export.network import Example, trace_network
+from norse.backends.nir_export.neurons import BY_PRIMITIVE as NEURONS
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node of the graph. What a kind of node has not is empty or 0.
+
+    Args:
+        name: of the node.
+        primitive: its type in NIR.
+        shape_in: of one sample that it takes.
+        shape_out: of one sample that it gives.
+        map_in: shape_in as it was before flattening.
+        weights: how many it stores.
+        bits: that they need with one scale for all (None: they are floats).
+        bits_by_row: that they need with a scale for each output.
+        biases: how many are not 0.
+        kernel, stride, padding, dilation: of convolutions and pools.
+        groups: of convolutions.
+        neurons: how many it has.
+        role: "hidden" or "output", of neurons.
+        recurrent: whether their spikes come back to them.
+        fan_in: synapses into the neuron that has most.
+        fan_out: out of the neuron that has most.
+        hidden_fan_out: of those, to hidden neurons.
+        times: time constants in s, by name, each once.
+        reset: the potentials that spikes leave, each once.
+    """
+
+    name: str
+    primitive: str
+    shape_in: Shape
+    shape_out: Shape
+    map_in: Shape
+    weights: int = 0
+    bits: int | None = 0
+    bits_by_row: int | None = 0
+    biases: int = 0
+    kernel: Shape = ()
+    stride: Shape = ()
+    padding: Shape = ()
+    dilation: Shape = ()
+    groups: int = 1
+    neurons: int = 0
+    role: str = ""
+    recurrent: bool = False
+    fan_in: int = 0
+    fan_out: int = 0
+    hidden_fan_out: int = 0
+    times: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    reset: tuple[float, ...] = ()
+
+    def __str__(self) -> str:
+        return f"node {self.name!r} ({self.primitive})"
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in the order in which they run, what connects them, and the time step in s (None: unknown)."""
+
+    layers: tuple[Layer, ...]
+    inputs: Mapping[str, Shape]
+    connections: tuple[Connection, ...]
+    edges: tuple[tuple[str, str], ...]
+    dt: float | None
+    repairs: tuple[str, ...] = ()
+
+    @property
+    def neurons(self) -> tuple[Layer, ...]:
+        return tuple(layer for layer in self.layers if layer.neurons)
+
+    @property
+    def weighted(self) -> tuple[Layer, ...]:
+        return tuple(layer for layer in self.layers if layer.weights)
+
+    def after(self, name: str) -> list[Layer]:
+        """What a layer's output goes to, flattening aside."""
+        return self._neighbours(name, 0, 1)
+
+    def before(self, name: str) -> list[Layer]:
+        """What a layer's input comes from, flattening aside; inputs of the network are none."""
+        return self._neighbours(name, 1, 0)
+
+    def _neighbours(self, name: str, at: int, other: int) -> list[Layer]:
+        by_name = {layer.name: layer for layer in self.layers}
+        found: list[Layer] = []
+        for edge in self.edges:
+            if edge[at] == name and edge[other] in by_name:
+                layer = by_name[edge[other]]
+                found += self._neighbours(layer.name, at, other) if layer.primitive == "Flatten" else [layer]
+        return found
+
+
+class NirCannotSay(ValueError):
+    """A model that can be followed, but has a layer that NIR has no primitive for."""
+
+
+def network_of(source: Any, example_input: Example | None = None, dt: float | None = None) -> Network:
+    """The network that a module, a nir.NIRGraph or a file is.
+
+    Raises:
+        TypeError: if it is none of these.
+        NirCannotSay: if it is a module that NIR can't say.
+        ValueError, OSError: as `norse.to_nir` and `norse.from_nir`.
+    """
+    if dt is not None and not 0 < dt < float("inf"):
+        raise ValueError(f"norse.check: argument dt: expects a time step in s above 0, got {dt}")
+    if isinstance(source, nn.Module):
+        graph = _of_module(source, example_input, dt)
+    elif isinstance(source, nir.NIRGraph):
+        graph = source
+    elif isinstance(source, str | os.PathLike):
+        graph = read_file(source)
+    else:
+        raise TypeError(
+            "norse.check: argument model_or_file: expects a torch.nn.Module, a nir.NIRGraph or a path, got "
+            f"{type(source).__name__}"
+        )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            read = read_network(graph, dt)
+        except ValueError as error:
+            where = f"{os.fspath(source)}: " if isinstance(source, str | os.PathLike) else ""
+            raise ValueError(f"norse.check: {where}{error}") from error
+    # What else reading warns of is about running a network, which nobody does here.
+    said = (str(warning.message).partition("norse.from_nir: ")[2] for warning in caught)
+    repairs = tuple(text for text in said if text.startswith(("node ", "edge ")))
+    step = dt if dt is not None else _time_step(read.diagram.metadata)
+    return _summarised(read.diagram, read.shapes, step, repairs)
+
+
+def _of_module(model: nn.Module, example_input: Example | None, dt: float | None) -> Any:
+    try:
+        trace_network(model, example_input)
+    except ValueError as error:
+        raise ValueError(f"norse.check: {type(model).__name__}: {error}") from error
+    try:
+        return to_nir(model, example_input=example_input, dt=dt, verify=False)
+    except ValueError as error:
+        raise NirCannotSay(str(error).removeprefix("norse.to_nir: ")) from error
+
+
+def _time_step(metadata: Mapping[str, Any]) -> float | None:
+    known = metadata.get("dt")
+    return float(known) if known is not None and np.ndim(known) == 0 and np.isreal(known) and known > 0 else None
+
+
+def _summarised(diagram: Diagram, shapes: Mapping[str, Shape], dt: float | None, repairs: tuple[str, ...]) -> Network:
+    outputs = _last_neurons(diagram)
+    counted = count(diagram, shapes, outputs)
+    everything: Any = networkx.DiGraph(diagram.edges)
+    loops = [part for part in networkx.strongly_connected_components(everything) if len(part) > 1]
+    recurrent = {name for part in loops for name in part} | {a for a, b in diagram.edges if a == b}
+    layers = []
+    for name in diagram.order():
+        node = diagram.nodes[name]
+        if isinstance(node, nir.Input | nir.Output) or name not in counted.taken:
+            continue
+        fields: dict[str, Any] = {}
+        if isinstance(node, NEURON_KINDS):
+            fields = _of_neurons(node, counted.given[name]) | {
+                "role": "output" if name in outputs else "hidden",
+                "recurrent": name in recurrent,
+                "fan_in": counted.fan_in[name],
+                "fan_out": counted.fan_out[name],
+                "hidden_fan_out": counted.hidden_fan_out[name],
+            }
+        elif isinstance(node, WEIGHTED_KINDS):
+            fields = _of_weights(node)
+        if isinstance(node, nir.Conv1d | nir.Conv2d | nir.AvgPool2d | nir.SumPool2d):
+            fields |= _of_kernel(LAYERS[type(node)].read(node), len(counted.taken[name]) - 1)
+        taken, given = counted.taken[name], counted.given[name]
+        layers.append(Layer(name, type(node).__name__, taken, given, counted.maps.get(name, taken), **fields))
+    inputs = {name: shapes[name] for name in diagram.of(nir.Input)}
+    return Network(tuple(layers), inputs, counted.connections, diagram.edges, dt, repairs)
+
+
+def _last_neurons(diagram: Diagram) -> frozenset[str]:
+    """Neurons that an Output gets without others in between."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    todo = diagram.of(nir.Output)
+    while todo:
+        name = todo.pop()
+        for source in diagram.before(name):
+            if isinstance(diagram.nodes[source], NEURON_KINDS):
+                found.add(source)
+            elif source not in seen:
+                seen.add(source)
+                todo.append(source)
+    return frozenset(found)
+
+
+def _of_neurons(node: Any, shape: Shape) -> dict[str, Any]:
+    row = NEURONS.get(type(node))
+    times = tuple((field, _each(getattr(node, field))) for field in (row.rates if row else ()))
+    spikes = row is not None and "v_reset" in row.potentials
+    return {
+        "neurons": int(np.prod(shape)),
+        "times": times,
+        "reset": _each(node.v_reset) if spikes else (),
+    }
+
+
+def _of_weights(node: Any) -> dict[str, Any]:
+    weight = np.asarray(node.weight)
+    bias = getattr(node, "bias", None)
+    return {
+        "weights": int(weight.size),
+        "bits": bits_needed(weight),
+        "bits_by_row": bits_needed_by_row(weight),
+        "biases": 0 if bias is None else int(np.count_nonzero(bias)),
+    }
+
+
+def _of_kernel(module: Any, rank: int) -> dict[str, Any]:
+    """kernel, stride, ... of a torch layer, a number for each dimension."""
+    kernel, stride = _sizes(module.kernel_size, rank), _sizes(module.stride, rank)
+    dilation = _sizes(getattr(module, "dilation", 1), rank)
+    if module.padding == "same":
+        padding = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
+    else:
+        padding = _sizes(0 if module.padding == "valid" else module.padding, rank)
+    groups = int(getattr(module, "groups", 1))
+    return {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+
+
+def _sizes(value: Any, rank: int) -> Shape:
+    return tuple(int(size) for size in value) if isinstance(value, tuple) else (int(value),) * rank
+
+
+def _each(value: Any) -> tuple[float, ...]:
+    return tuple(float(number) for number in np.unique(np.asarray(value)))
