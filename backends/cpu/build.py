@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 
 import platformdirs
+import torch
 
 from norse.compiler.backend import BackendUnavailable
 
@@ -122,6 +123,15 @@ def load(source: str, *, fast_math: bool = False) -> ctypes.CDLL:
     if key not in BUILDS.loaded:
         BUILDS.loaded[key] = _load_file(cache_directory() / f"{key}.so", source, compiler, flags)
     return BUILDS.loaded[key]
+
+
+NUMBERS = {torch.float32: "float", torch.float64: "double"}  # for which the runtime has synapses
+
+
+def load_runtime(name: str, dtype: torch.dtype | None = None) -> ctypes.CDLL:
+    """The library of a file in runtime/, for numbers of one type if it is made for one: half as much to compile."""
+    number = "" if dtype is None else f"#define NORSE_NUMBER {NUMBERS[dtype]}\n"
+    return load(number + (_RUNTIME / f"{name}.cpp").read_text())
 
 
 def _key(source: str, compiler: Compiler, flags: tuple[str, ...]) -> str:
