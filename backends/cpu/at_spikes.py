@@ -2,13 +2,12 @@
 
 import ctypes
 from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from norse.backends.at_spikes import WORD
-from norse.backends.cpu.build import load
+from norse.backends.cpu.build import load_runtime
 
 
 class NativeCompaction:
@@ -32,7 +31,7 @@ class NativeCompaction:
 
 @cache
 def _library() -> ctypes.CDLL:
-    library = load((Path(__file__).parent / "runtime" / "at_spikes.cpp").read_text())
+    library = load_runtime("at_spikes")
     pointer, count, size = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
     library.norse_pack.restype, library.norse_pack.argtypes = count, (pointer, count, pointer)
     library.norse_unpack.restype, library.norse_unpack.argtypes = None, (pointer, count, pointer)

@@ -11,11 +11,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from threading import Thread
 
 import platformdirs
+import torch
 
 from norse.compiler.backend import BackendUnavailable
 
@@ -36,6 +39,7 @@ class Builds:
     compiled: int = 0
     found: int = 0
     loaded: dict[str, ctypes.CDLL] = field(default_factory=dict)
+    ahead: dict[str, Thread] = field(default_factory=dict)  # what is compiled at this moment, before it is needed
 
 
 BUILDS = Builds()
@@ -120,8 +124,53 @@ def load(source: str, *, fast_math: bool = False) -> ctypes.CDLL:
     flags = (*_FLAGS, *(_FAST if fast_math else _EXACT), compiler.native)
     key = _key(source, compiler, flags)
     if key not in BUILDS.loaded:
+        if (building := BUILDS.ahead.pop(key, None)) is not None:
+            building.join()
         BUILDS.loaded[key] = _load_file(cache_directory() / f"{key}.so", source, compiler, flags)
     return BUILDS.loaded[key]
+
+
+def begin(source: str) -> None:
+    """Compiles a library in a thread of its own, unless it is there: whoever loads it waits for what is left to do.
+
+    What is wrong is said when it is loaded.
+    """
+    try:
+        compiler, directory = find_compiler(), cache_directory()
+    except BackendUnavailable:
+        return
+    flags = (*_FLAGS, *_EXACT, compiler.native)
+    key = _key(source, compiler, flags)
+    path = directory / f"{key}.so"
+    if key not in BUILDS.loaded and key not in BUILDS.ahead and not _is_whole(path):
+        BUILDS.ahead[key] = Thread(target=_compile_quietly, args=(path, source, compiler, flags))
+        BUILDS.ahead[key].start()
+
+
+def _compile_quietly(path: Path, source: str, compiler: Compiler, flags: tuple[str, ...]) -> None:
+    with suppress(BackendUnavailable, OSError):
+        _compile(path, source, compiler, flags)
+
+
+def _after_fork() -> None:
+    BUILDS.ahead.clear()  # the child has no threads to wait for
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+NUMBERS = {torch.float32: "float", torch.float64: "double"}  # for which the runtime has synapses
+
+
+def load_runtime(name: str, dtype: torch.dtype | None = None) -> ctypes.CDLL:
+    """The library of a file in runtime/, for numbers of one type if it is made for one: half as much to compile."""
+    return load(runtime_source(name, dtype))
+
+
+def runtime_source(name: str, dtype: torch.dtype | None = None) -> str:
+    number = "" if dtype is None else f"#define NORSE_NUMBER {NUMBERS[dtype]}\n"
+    return number + (_RUNTIME / f"{name}.cpp").read_text()
 
 
 def _key(source: str, compiler: Compiler, flags: tuple[str, ...]) -> str:
@@ -140,6 +189,7 @@ def _load_file(path: Path, source: str, compiler: Compiler, flags: tuple[str, ..
             BUILDS.found += 1
             return library
     _compile(path, source, compiler, flags)
+    BUILDS.compiled += 1
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:
@@ -174,4 +224,3 @@ def _compile(path: Path, source: str, compiler: Compiler, flags: tuple[str, ...]
         digest.write_text(_digest(built))
         built.replace(path)
         digest.replace(path.with_suffix(".sha256"))
-    BUILDS.compiled += 1

@@ -6,16 +6,14 @@ The arithmetic is runtime/synapse.cpp's.
 import ctypes
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from norse.backends.cpu.build import load
+from norse.backends.cpu.build import load_runtime
 from norse.backends.cpu.memory import empty
 from norse.backends.cpu.threads import gomp_parallel, threads_for
 
-KINDS = {torch.float32: "float32", torch.float64: "float64"}
 _MOST_EVENTS = (1 << 31) - 64  # places are numbers of 32 bits
 
 
@@ -39,14 +37,13 @@ def find_events(rows: Tensor, most: int) -> Events | None:
     if most < 0:
         return None
     count, inputs = rows.shape
-    library, kind, threads = _library(), KINDS[rows.dtype], threads_for(rows.numel())
+    library, threads = _library(rows.dtype), threads_for(rows.numel())
     bits = torch.empty(count * -(-inputs // 64), dtype=torch.int64)
     begin = torch.empty(count + 1, dtype=torch.int32)
     analog = ctypes.c_int32()
     x = rows.data_ptr()
-    find, fill = getattr(library, f"norse_find_{kind}"), getattr(library, f"norse_list_{kind}")
     gomp = gomp_parallel()
-    found = find(
+    found = library.norse_find(
         x,
         count,
         inputs,
@@ -61,7 +58,9 @@ def find_events(rows: Tensor, most: int) -> Events | None:
         return None
     index = torch.empty(found, dtype=torch.int32)
     value = torch.empty(found, dtype=rows.dtype) if analog.value else None
-    fill(x, count, inputs, bits.data_ptr(), begin.data_ptr(), index.data_ptr(), _pointer(value), threads, gomp)
+    library.norse_list(
+        x, count, inputs, bits.data_ptr(), begin.data_ptr(), index.data_ptr(), _pointer(value), threads, gomp
+    )
     return Events(begin, index, value, inputs)
 
 
@@ -83,9 +82,9 @@ def outer(x: Events, grad: Tensor) -> Tensor:
     return weight
 
 
-def count_bits(bits: Tensor) -> int:
-    """How many bits are set in a tensor of 64-bit words."""
-    return int(_library().norse_count(bits.data_ptr(), bits.numel()))
+def count_bits(bits: Tensor, dtype: torch.dtype) -> int:
+    """How many bits are set in a tensor of 64-bit words, by the library for numbers of this type."""
+    return int(_library(dtype).norse_count(bits.data_ptr(), bits.numel()))
 
 
 def product_where(bits: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
@@ -93,14 +92,14 @@ def product_where(bits: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
     grad, columns = grad.contiguous(), weight.detach().t().contiguous()
     inputs, neurons = columns.shape
     out = empty((grad.shape[0], inputs), grad.dtype)
-    function = getattr(_library(), f"norse_product_where_{KINDS[grad.dtype]}")
+    function = _library(grad.dtype).norse_product_where
     pointers = (t.data_ptr() for t in (bits, grad, columns, out))
     function(*pointers, grad.shape[0], inputs, neurons, threads_for(out.numel()), gomp_parallel())
     return out
 
 
 def _call(name: str, x: Events, tensors: tuple[Tensor | None, ...], neurons: int, dtype: torch.dtype) -> None:
-    function = getattr(_library(), f"norse_{name}_{KINDS[dtype]}")
+    function = getattr(_library(dtype), f"norse_{name}")
     pointers = (_pointer(t) for t in (x.begin, x.index, x.value, *tensors))
     threads = threads_for((x.rows + x.index.numel()) * neurons)
     if function(*pointers, x.rows, x.inputs, neurons, threads, gomp_parallel()):
@@ -112,20 +111,17 @@ def _pointer(tensor: Tensor | None) -> int | None:
 
 
 @cache
-def _library() -> ctypes.CDLL:
-    library = load((Path(__file__).parent / "runtime" / "synapse.cpp").read_text())
+def _library(dtype: torch.dtype) -> ctypes.CDLL:
+    library = load_runtime("synapse", dtype)
     pointer, number = ctypes.c_void_p, ctypes.c_int64
-    for kind in KINDS.values():
-        for name, pointers in (("find", 3), ("list", 5), ("gather", 6), ("outer", 5)):
-            function = getattr(library, f"norse_{name}_{kind}")
-            function.argtypes = (*(pointer,) * pointers, *(number,) * 3, number, pointer)
-            function.restype = ctypes.c_int
-        find, fill = getattr(library, f"norse_find_{kind}"), getattr(library, f"norse_list_{kind}")
-        find.argtypes = (pointer, number, number, number, pointer, pointer, pointer, number, pointer)
-        find.restype = number
-        fill.argtypes = (pointer, number, number, pointer, pointer, pointer, pointer, number, pointer)
-        fill.restype = None
-        product = getattr(library, f"norse_product_where_{kind}")
-        product.argtypes, product.restype = (*(pointer,) * 4, *(number,) * 4, pointer), None
+    for function, pointers in ((library.norse_gather, 6), (library.norse_outer, 5)):
+        function.argtypes = (*(pointer,) * pointers, *(number,) * 3, number, pointer)
+        function.restype = ctypes.c_int
+    find, fill, product = library.norse_find, library.norse_list, library.norse_product_where
+    find.argtypes = (pointer, number, number, number, pointer, pointer, pointer, number, pointer)
+    find.restype = number
+    fill.argtypes = (pointer, number, number, pointer, pointer, pointer, pointer, number, pointer)
+    fill.restype = None
+    product.argtypes, product.restype = (*(pointer,) * 4, *(number,) * 4, pointer), None
     library.norse_count.argtypes, library.norse_count.restype = (pointer, number), number
     return library

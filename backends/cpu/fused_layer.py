@@ -7,7 +7,6 @@ import ctypes
 from dataclasses import dataclass
 from functools import cache
 from math import prod
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -15,8 +14,8 @@ from torch import Tensor
 
 from norse.backends.at_spikes import Sizes
 from norse.backends.c_family.call import VERSION, Call
-from norse.backends.cpu.build import load
-from norse.backends.cpu.events import KINDS, Events
+from norse.backends.cpu.build import load_runtime
+from norse.backends.cpu.events import Events
 from norse.backends.cpu.memory import empty
 from norse.backends.cpu.run import Bound, Executable, is_recorded
 from norse.backends.cpu.synapse import events_worth_it, layer_gradients, takes
@@ -134,7 +133,7 @@ class _Forward:
             layer.reach, layer.reach_bits = place[f"output {call.program.reach}"], bits[1].data_ptr()
         _run(layer, bound, sizes, self.events, call.x.dtype)
         reach = bits[1] if call.program.reach and not in_memory else None
-        self.spikes = SpikeTrain(_events_of(bits[0], sizes[2]), in_memory, reach)
+        self.spikes = SpikeTrain(_events_of(bits[0], sizes[2], call.x.dtype), in_memory, reach)
         filler = stand_in(sizes, call.x.dtype, call.x.device)
         return [filler if x is None else x for x in bound.outputs], bound.final
 
@@ -212,33 +211,30 @@ def _run(layer: _Layer, bound: Bound, sizes: Sizes, events: Events, dtype: torch
     call = Call(VERSION, len(buffers), ctypes.addressof(buffers), 0, ticks, 0, samples, 0, neurons, neurons, None)
     layer.call = ctypes.addressof(call)
     threads = threads_for((events.rows + events.index.numel()) * neurons)
-    status = getattr(_library(), f"norse_layer_forward_{KINDS[dtype]}")(ctypes.byref(layer), threads, gomp_parallel())
+    status = _library(dtype).norse_layer_forward(ctypes.byref(layer), threads, gomp_parallel())
     if status:
         raise RuntimeError(f"norse fused layer: {('', 'version', '', 'out of memory', 'too many buffers')[status]}")
 
 
-def _events_of(bits: Tensor, inputs: int) -> Events:
-    """The events of rows of bits."""
+def _events_of(bits: Tensor, inputs: int, dtype: torch.dtype) -> Events:
+    """The events of rows of bits, by the library for numbers of this type."""
+    library = _library(dtype)
     rows, stride = bits.shape[0], bits.shape[1] * bits.element_size()
     begin = torch.empty(rows + 1, dtype=torch.int32)
-    found = _library().norse_count_bits(bits.data_ptr(), stride, rows, begin.data_ptr())
+    found = library.norse_count_bits(bits.data_ptr(), stride, rows, begin.data_ptr())
     if found < 0:
         raise RuntimeError("norse fused layer: more spikes than 32 bits can count")
     index = torch.empty(found, dtype=torch.int32)
     threads = threads_for(bits.numel())
-    _library().norse_list_bits(
-        bits.data_ptr(), stride, rows, begin.data_ptr(), index.data_ptr(), threads, gomp_parallel()
-    )
+    library.norse_list_bits(bits.data_ptr(), stride, rows, begin.data_ptr(), index.data_ptr(), threads, gomp_parallel())
     return Events(begin, index, None, inputs)
 
 
 @cache
-def _library() -> ctypes.CDLL:
-    library = load((Path(__file__).parent / "runtime" / "fused_layer.cpp").read_text())
+def _library(dtype: torch.dtype) -> ctypes.CDLL:
+    library = load_runtime("fused_layer", dtype)
     pointer, number = ctypes.c_void_p, ctypes.c_int64
-    for kind in KINDS.values():
-        function = getattr(library, f"norse_layer_forward_{kind}")
-        function.argtypes, function.restype = (pointer, number, pointer), ctypes.c_int
+    library.norse_layer_forward.argtypes, library.norse_layer_forward.restype = (pointer, number, pointer), ctypes.c_int
     library.norse_count_bits.argtypes = (pointer, number, number, pointer)
     library.norse_count_bits.restype = number
     library.norse_list_bits.argtypes = (pointer, number, number, pointer, pointer, number, pointer)

@@ -2,10 +2,12 @@
 
 from torch import nn
 
+from norse.backends.cpu.build import NUMBERS, begin, runtime_source
 from norse.backends.cpu.convolution import Convolution
 from norse.backends.cpu.fused_layer import FusedLayers
 from norse.backends.cpu.pooling import average
 from norse.backends.cpu.synapse import Linear, Sparse
+from norse.compiler.ir import Graph
 from norse.compiler.steps.torch_nodes import Synapses
 
 
@@ -18,4 +20,15 @@ def synapses(sparse: Sparse) -> Synapses:
         linear,
         {nn.Linear: linear.layer, nn.Conv1d: convolution, nn.Conv2d: convolution, nn.AvgPool2d: average},
         FusedLayers(sparse),
+        _build_ahead,
     )
+
+
+def _build_ahead(graph: Graph) -> None:
+    """Begins to build what linear layers and the loops behind them run on: one after the other it would take twice as
+    long."""
+    begin(runtime_source("driver"))
+    for dtype in {graph.types[node.output].dtype for node in graph.nodes if node.op in ("linear", "Linear")}:
+        if dtype in NUMBERS:
+            begin(runtime_source("synapse", dtype))
+            begin(runtime_source("fused_layer", dtype))

@@ -4,12 +4,11 @@ import ctypes
 from dataclasses import astuple, dataclass
 from functools import cache
 from math import prod
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from norse.backends.cpu.build import load
+from norse.backends.cpu.build import load_runtime
 from norse.backends.cpu.events import Events
 from norse.backends.cpu.memory import empty
 from norse.backends.cpu.threads import gomp_parallel, threads_for
@@ -75,9 +74,7 @@ def _call(name: str, x: Events, tensors: tuple[Tensor | None, ...], shape: Shape
 
 @cache
 def _library(dtype: torch.dtype) -> ctypes.CDLL:
-    number_type = "float" if dtype == torch.float32 else "double"
-    source = (Path(__file__).parent / "runtime" / "convolution.cpp").read_text()
-    library = load(f"#define NORSE_NUMBER {number_type}\n{source}")
+    library = load_runtime("convolution", dtype)
     for name, pointers in (("convolve", 7), ("convolution_weights", 6)):
         function = getattr(library, f"norse_{name}")
         function.argtypes = (*(ctypes.c_void_p,) * pointers, ctypes.c_int64, ctypes.c_void_p)

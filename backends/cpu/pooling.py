@@ -3,14 +3,12 @@
 import ctypes
 from functools import cache
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from norse.backends.cpu.build import load
-from norse.backends.cpu.events import KINDS
+from norse.backends.cpu.build import load_runtime
 from norse.backends.cpu.memory import empty
 from norse.backends.cpu.synapse import takes
 from norse.backends.cpu.threads import gomp_parallel, threads_for
@@ -88,18 +86,16 @@ def _spread(grad: Tensor, shape: torch.Size, window: Window) -> Tensor:
 
 
 def _call(name: str, source: Tensor, to: Tensor, shape: torch.Size, window: Window) -> None:
-    function = getattr(_library(), f"norse_{name}_{KINDS[to.dtype]}")
+    function = getattr(_library(to.dtype), f"norse_{name}")
     planes, threads = prod(shape[:-2]), threads_for(shape.numel())
     function(source.data_ptr(), to.data_ptr(), planes, *shape[-2:], *window, threads, gomp_parallel())
 
 
 @cache
-def _library() -> ctypes.CDLL:
-    library = load((Path(__file__).parent / "runtime" / "pooling.cpp").read_text())
+def _library(dtype: torch.dtype) -> ctypes.CDLL:
+    library = load_runtime("pooling", dtype)
     pointer, number = ctypes.c_void_p, ctypes.c_int64
-    for kind in KINDS.values():
-        for name in ("average", "spread"):
-            function = getattr(library, f"norse_{name}_{kind}")
-            function.argtypes = (pointer, pointer, *(number,) * 6, pointer)
-            function.restype = None
+    for function in (library.norse_average, library.norse_spread):
+        function.argtypes = (pointer, pointer, *(number,) * 6, pointer)
+        function.restype = None
     return library

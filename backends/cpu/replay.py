@@ -5,7 +5,7 @@ A call is recorded by running it on tensors of its own, whose memory the recorde
 
 import ctypes
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from norse.backends.c_family.call import Call
-from norse.backends.cpu.events import KINDS
-from norse.backends.cpu.run import Action, driver, recording
+from norse.backends.cpu.build import NUMBERS, load_runtime
+from norse.backends.cpu.run import Action, recording
 from norse.compiler.draws import draws
 from norse.compiler.module import CompiledModule, Variant
 from norse.compiler.passes.plan_memory import AllKept
@@ -63,7 +63,7 @@ class Recorder:
         return out
 
     def _add(self, action: Action, *kept: Any) -> None:
-        driver().norse_replay(ctypes.byref(action), 1)
+        _library().norse_replay(ctypes.byref(action), 1)
         self.actions.append(action)
         self.kept += kept
 
@@ -92,7 +92,7 @@ class Replay:
         self._versions = [tensor._version for tensor in self._tensors]
         count = len(self._recorder.actions)
         actions = (Action * count)(*self._recorder.actions)
-        self.run: Callable[[], None] = partial(driver().norse_replay, actions, count)
+        self.run: Callable[[], None] = partial(_library().norse_replay, actions, count)
 
     def current(self) -> bool:
         return [tensor._version for tensor in self._tensors] == self._versions
@@ -111,7 +111,7 @@ class Replay:
 def record(compiled: CompiledModule, x: Tensor, state: Any) -> Replay | None:
     """The replay of a call, or None. It is compared with the call before it is trusted: memory that an action should
     read, and does not, would show."""
-    if x.device.type != "cpu" or x.dtype not in KINDS:
+    if x.device.type != "cpu" or x.dtype not in NUMBERS:
         return None
     try:
         with torch.random.fork_rng(devices=()):  # what these calls draw is no tick's
@@ -201,3 +201,11 @@ def _is_view(x: Any, others: Iterable[Any]) -> bool:
 
 def _memory(x: Any) -> int | None:
     return x.untyped_storage().data_ptr() if isinstance(x, Tensor) else None
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    library = load_runtime("replay")
+    library.norse_replay.restype = None
+    library.norse_replay.argtypes = (ctypes.c_void_p, ctypes.c_int64)
+    return library

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from norse.backends.c_family.body import number_buffers
 from norse.backends.c_family.call import BUFFER_FORMAT, VERSION, Buffer, Call, buffers_type
-from norse.backends.cpu.build import load
+from norse.backends.cpu.build import load_runtime
 from norse.backends.cpu.emit import emit_cpp, scratch_rows
 from norse.backends.cpu.memory import empty
 from norse.backends.cpu.threads import gomp_parallel, threads_for
@@ -27,7 +26,7 @@ _NEURONS = 1024  # a tile's neurons: a handful of rows of float stay in L1
 
 @cache
 def driver() -> ctypes.CDLL:
-    library = load((Path(__file__).parent / "runtime" / "driver.cpp").read_text())
+    library = load_runtime("driver")
     library.norse_run.restype = ctypes.c_int
     library.norse_run.argtypes = (
         ctypes.c_void_p,
@@ -40,13 +39,11 @@ def driver() -> ctypes.CDLL:
     )
     library.norse_transpose_float32.restype = None
     library.norse_transpose_float32.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
-    library.norse_replay.restype = None
-    library.norse_replay.argtypes = (ctypes.c_void_p, ctypes.c_int64)
     return library
 
 
 class Action(ctypes.Structure):
-    """`norse_action` of runtime/driver.cpp."""
+    """`norse_action` of runtime/replay.cpp."""
 
     _fields_ = (
         ("kind", ctypes.c_int32),

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from norse.backends.cpu.build import NUMBERS
 from norse.backends.cpu.costs import costs
-from norse.backends.cpu.events import KINDS, Events, count_bits, find_events, gather, outer, product_where
+from norse.backends.cpu.events import Events, count_bits, find_events, gather, outer, product_where
 from norse.backends.cpu.memory import empty
 from norse.backends.operators import is_traced, refuse_a_graph
 from norse.compiler.backend import BackendUnavailable
@@ -72,7 +73,7 @@ def weight_gradient(gradient: Tensor, activity: Tensor) -> Tensor:
     """dW[n, k] = Σ over rows r of gradient[r, n] activity[r, k], of what is active alone where that is cheaper."""
     rows, neurons = gradient.shape
     inputs = activity.shape[1]
-    if gradient.dtype in KINDS and activity.dtype == gradient.dtype and activity.numel() * neurons >= WORTH_A_LOOK:
+    if gradient.dtype in NUMBERS and activity.dtype == gradient.dtype and activity.numel() * neurons >= WORTH_A_LOOK:
         events = find_events(
             activity.contiguous(), costs().most_events(rows, inputs, neurons, forward=False, learns=True)
         )
@@ -86,7 +87,7 @@ def takes(x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -
     says."""
     dtype, tensors = x.dtype, [t for t in (x, weight, bias) if t is not None]
     return (
-        dtype in KINDS
+        dtype in NUMBERS
         and all([type(t) in _PLAIN and t.is_cpu and t.layout is torch.strided and t.dtype is dtype for t in tensors])
         and not is_traced(tensors)
         and not counting()
@@ -145,7 +146,7 @@ def layer_gradients(
 def _input_gradient(rows: Tensor, weight: Tensor, reach: Tensor | None) -> Tensor:
     """g W, where it is read at least: of a few values one by one, of many as a matrix product."""
     if reach is not None:
-        wanted = count_bits(reach)
+        wanted = count_bits(reach, rows.dtype)
         if wanted <= costs().most_wanted(rows.shape[0] * weight.shape[1]):
             return product_where(reach, rows, weight)
     gradient = empty((rows.shape[0], weight.shape[1]), rows.dtype)

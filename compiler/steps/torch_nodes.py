@@ -17,7 +17,7 @@ from norse.compiler.calls import Call, row_of
 from norse.compiler.draws import draws
 from norse.compiler.errors import CompileError
 from norse.compiler.interpret import run_node, value_of
-from norse.compiler.ir import Node
+from norse.compiler.ir import Graph, Node
 from norse.compiler.layers import Layer, check_layer_input
 from norse.compiler.ops import OPS
 from norse.compiler.passes.plan_memory import release
@@ -37,6 +37,7 @@ class Synapses:
     linear: Callable[[Tensor, Tensor, Tensor | None], Tensor] = functional.linear
     layers: Mapping[type, Callable[[Any, Tensor], Tensor]] = field(default_factory=dict)
     fuses: Fuses | None = None  # what runs a linear layer together with the loop behind it
+    ahead: Callable[[Graph], None] = lambda graph: None  # begins to prepare what a graph will need
 
 
 class TorchStep:

@@ -1,6 +1,6 @@
 // A linear layer and the loop of the neurons behind it, in one pass: the currents of a tile (some ticks, samples and
-// neurons) are summed over the events, and the kernel reads them while they are in the cache. One library, built once,
-// for all kernels.
+// neurons) are summed over the events, and the kernel reads them while they are in the cache. One library for
+// each NORSE_NUMBER (float, double), for all kernels.
 //
 // A tile's ticks follow each other with the state that the last one left, so the kernel computes what one call would.
 // What a block of neurons gets is written by one task alone, for some samples after the other: results do not depend
@@ -224,15 +224,11 @@ int forward(const norse_layer& layer, int64_t threads, gomp_parallel gomp) {
 
 }  // namespace
 
-// Each returns 0, or 1: another version of the structs, 3: no memory, 4: more buffers than there is room for.
-#define NORSE_LAYER(T, suffix)                                                                                   \
-  extern "C" int norse_layer_forward_##suffix(const norse_layer* layer, int64_t threads, gomp_parallel gomp) {   \
-    if (layer->call->version != NORSE_KERNEL_VERSION) return 1;                                                  \
-    return layer->call->buffer_count > most_buffers ? 4 : forward<T>(*layer, threads, gomp);                     \
-  }
-
-NORSE_LAYER(float, float32)
-NORSE_LAYER(double, float64)
+// Returns 0, or 1: another version of the structs, 3: no memory, 4: more buffers than there is room for.
+extern "C" int norse_layer_forward(const norse_layer* layer, int64_t threads, gomp_parallel gomp) {
+  if (layer->call->version != NORSE_KERNEL_VERSION) return 1;
+  return layer->call->buffer_count > most_buffers ? 4 : forward<NORSE_NUMBER>(*layer, threads, gomp);
+}
 
 // begin[r + 1] = events up to row r. Returns how many there are.
 extern "C" int64_t norse_count_bits(const uint8_t* bits, int64_t stride, int64_t rows, int32_t* begin) {

@@ -75,15 +75,13 @@ void spread(const T* grad, T* x, int64_t planes, int64_t height, int64_t width, 
 
 }  // namespace
 
-#define NORSE_POOLING(T, suffix)                                                                                   \
-  extern "C" void norse_average_##suffix(const T* x, T* out, int64_t planes, int64_t height, int64_t width,        \
-                                         int64_t high, int64_t wide, int64_t threads, gomp_parallel gomp) {        \
-    average<T>(x, out, planes, height, width, high, wide, threads, gomp);                                          \
-  }                                                                                                                \
-  extern "C" void norse_spread_##suffix(const T* grad, T* x, int64_t planes, int64_t height, int64_t width,        \
-                                        int64_t high, int64_t wide, int64_t threads, gomp_parallel gomp) {         \
-    spread<T>(grad, x, planes, height, width, high, wide, threads, gomp);                                          \
-  }
+using number = NORSE_NUMBER;
 
-NORSE_POOLING(float, float32)
-NORSE_POOLING(double, float64)
+extern "C" void norse_average(const number* x, number* out, int64_t planes, int64_t height, int64_t width, int64_t high,
+                              int64_t wide, int64_t threads, gomp_parallel gomp) {
+  average<number>(x, out, planes, height, width, high, wide, threads, gomp);
+}
+extern "C" void norse_spread(const number* grad, number* x, int64_t planes, int64_t height, int64_t width, int64_t high,
+                             int64_t wide, int64_t threads, gomp_parallel gomp) {
+  spread<number>(grad, x, planes, height, width, high, wide, threads, gomp);
+}

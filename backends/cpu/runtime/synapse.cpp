@@ -1,5 +1,5 @@
 // Event-driven synapses: what a linear layer computes of rows that are mostly zero, forward and backward, without
-// touching the zeros. One library, built once.
+// touching the zeros. One library for each NORSE_NUMBER (float, double).
 //
 // Neurons are cut into blocks of at most 64. The weights of a block, transposed, stay in the cache while all rows pass:
 //   gather   out[r, n] = bias[n] + sum over active k of x[r, k] W[n, k]      a block's sums stay in registers
@@ -183,31 +183,28 @@ extern "C" int64_t norse_count(const uint64_t* bits, int64_t words) {
   return sum;
 }
 
-#define NORSE_SYNAPSES(T, suffix)                                                                                     \
-  extern "C" int64_t norse_find_##suffix(const T* x, int64_t rows, int64_t inputs, int64_t most, uint64_t* bits,      \
-                                         int32_t* begin, int32_t* analog, int64_t threads, gomp_parallel gomp) {      \
-    return find<T>(x, rows, inputs, most, bits, begin, analog, threads, gomp);                                        \
-  }                                                                                                                   \
-  extern "C" void norse_list_##suffix(const T* x, int64_t rows, int64_t inputs, const uint64_t* bits,                 \
-                                      const int32_t* begin, int32_t* index, T* value, int64_t threads,                \
-                                      gomp_parallel gomp) {                                                           \
-    list<T>(x, rows, inputs, bits, begin, index, value, threads, gomp);                                               \
-  }                                                                                                                   \
-  extern "C" int norse_gather_##suffix(const int32_t* begin, const int32_t* index, const T* value, const T* weight,   \
-                                       const T* bias, T* out, int64_t rows, int64_t inputs, int64_t neurons,          \
-                                       int64_t threads, gomp_parallel gomp) {                                         \
-    return gather<T>({begin, index, value}, weight, bias, out, rows, inputs, neurons, threads, gomp);                 \
-  }                                                                                                                   \
-  extern "C" void norse_product_where_##suffix(const uint64_t* bits, const T* grad, const T* columns, T* out,         \
-                                               int64_t rows, int64_t inputs, int64_t neurons, int64_t threads,        \
-                                               gomp_parallel gomp) {                                                  \
-    product_where<T>(bits, grad, columns, out, rows, inputs, neurons, threads, gomp);                                 \
-  }                                                                                                                   \
-  extern "C" int norse_outer_##suffix(const int32_t* begin, const int32_t* index, const T* value, const T* grad,      \
-                                      T* weight, int64_t rows, int64_t inputs, int64_t neurons, int64_t threads,      \
-                                      gomp_parallel gomp) {                                                           \
-    return outer<T>({begin, index, value}, grad, weight, rows, inputs, neurons, threads, gomp);                       \
-  }
+using number = NORSE_NUMBER;
 
-NORSE_SYNAPSES(float, float32)
-NORSE_SYNAPSES(double, float64)
+extern "C" int64_t norse_find(const number* x, int64_t rows, int64_t inputs, int64_t most, uint64_t* bits,
+                              int32_t* begin, int32_t* analog, int64_t threads, gomp_parallel gomp) {
+  return find<number>(x, rows, inputs, most, bits, begin, analog, threads, gomp);
+}
+extern "C" void norse_list(const number* x, int64_t rows, int64_t inputs, const uint64_t* bits, const int32_t* begin,
+                           int32_t* index, number* value, int64_t threads, gomp_parallel gomp) {
+  list<number>(x, rows, inputs, bits, begin, index, value, threads, gomp);
+}
+extern "C" int norse_gather(const int32_t* begin, const int32_t* index, const number* value, const number* weight,
+                            const number* bias, number* out, int64_t rows, int64_t inputs, int64_t neurons,
+                            int64_t threads, gomp_parallel gomp) {
+  return gather<number>({begin, index, value}, weight, bias, out, rows, inputs, neurons, threads, gomp);
+}
+extern "C" void norse_product_where(const uint64_t* bits, const number* grad, const number* columns, number* out,
+                                    int64_t rows, int64_t inputs, int64_t neurons, int64_t threads,
+                                    gomp_parallel gomp) {
+  product_where<number>(bits, grad, columns, out, rows, inputs, neurons, threads, gomp);
+}
+extern "C" int norse_outer(const int32_t* begin, const int32_t* index, const number* value, const number* grad,
+                           number* weight, int64_t rows, int64_t inputs, int64_t neurons, int64_t threads,
+                           gomp_parallel gomp) {
+  return outer<number>({begin, index, value}, grad, weight, rows, inputs, neurons, threads, gomp);
+}
