@@ -7,6 +7,7 @@ from norse.backends.cpu.fused_layer import FusedLayers
 from norse.backends.cpu.pooling import average
 from norse.backends.cpu.synapse import Linear, Sparse
 from norse.compiler.steps.torch_nodes import Synapses
+from norse.torch.module.quantized import QuantizedConv1d, QuantizedConv2d, QuantizedLinear
 
 
 def synapses(sparse: Sparse) -> Synapses:
@@ -16,6 +17,10 @@ def synapses(sparse: Sparse) -> Synapses:
     linear, convolution = Linear(sparse), Convolution(sparse)
     return Synapses(
         linear,
-        {nn.Linear: linear.layer, nn.Conv1d: convolution, nn.Conv2d: convolution, nn.AvgPool2d: average},
+        {
+            **dict.fromkeys((nn.Linear, QuantizedLinear), linear.layer),
+            **dict.fromkeys((nn.Conv1d, nn.Conv2d, QuantizedConv1d, QuantizedConv2d), convolution),
+            nn.AvgPool2d: average,
+        },
         FusedLayers(sparse),
     )
