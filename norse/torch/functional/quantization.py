@@ -301,6 +301,7 @@ class QuantizedStep(NamedTuple):
     def prepared(self, others: tuple[Any, ...]) -> tuple[Callable[..., tuple[Tensor, Any]], tuple[Any, ...]]:
         """What is the same at every tick, done ahead: the step of a tick, and what it takes after the state."""
         *weights, scale, p, dt = others
+        scale = scale.detach()
         if self.precision.decays is not None:
             p = quantize_parameters(p, dt, scale, self.precision.decays)
         for place in range(self.weights):
