@@ -334,6 +334,18 @@ def test_frozen_layers_are_the_librarys_own() -> None:
     assert frozen[2].weight_names == model[2].weight_names
 
 
+def test_weights_that_two_layers_share_are_rounded_for_each() -> None:
+    torch.manual_seed(0)
+    model = snn.SequentialState(
+        torch.nn.Linear(8, 8), snn.IAF(), torch.nn.Linear(8, 8), snn.LIFRecurrent(8, 8), snn.LI()
+    )
+    model[2].weight = model[0].weight
+    model[3].input_weights = model[0].weight
+    quantized, x = norse.quantize(model, 3), 2 * spikes(30, 4, 8)
+    assert quantized[2].weight is quantized[0].weight
+    assert torch.equal(norse.freeze_quantized(quantized)(x)[0], quantized(x)[0])
+
+
 def test_a_compiled_model_can_be_quantised() -> None:
     model, x = network(), spikes(20, 2, 20)
     assert torch.equal(norse.quantize(norse.compile(model))(x)[0], norse.quantize(model)(x)[0])

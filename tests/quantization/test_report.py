@@ -46,6 +46,8 @@ def test_it_prints() -> None:
     text = str(norse.compare_quantized(model, norse.quantize(model, 4), x, torch.zeros(4)))
     assert text.startswith("accuracy ")
     assert "0.weight  4     15 of 15" in text
+    compiled = norse.compare_quantized(norse.compile(model), norse.compile(norse.quantize(model, 4)), x, torch.zeros(4))
+    assert str(compiled) == text
     frozen = norse.compare_quantized(model, norse.freeze_quantized(norse.quantize(model, 4)), x)
     assert frozen.weights == ()
     assert "signal to noise" not in str(frozen)

@@ -180,9 +180,9 @@ def freeze_quantized(model: nn.Module) -> nn.Module:
 
 def _freeze_layer(layer: Any) -> None:
     weight, bias = layer.rounded()
-    layer.weight.copy_(weight)
+    _replace(layer, "weight", weight)
     if bias is not None:
-        layer.bias.copy_(bias)
+        _replace(layer, "bias", bias)
     del layer.scale, layer.bits
     layer.__class__ = _PLAIN[type(layer)]
 
@@ -192,7 +192,7 @@ def _freeze_neuron(neuron: Any, step: QuantizedStep) -> None:
         (*(getattr(neuron, name) for name in neuron.weight_names), neuron.p, neuron.dt)
     )
     for name, value in zip(neuron.weight_names, rounded, strict=False):
-        getattr(neuron, name).copy_(value)
+        _replace(neuron, name, value)
     set_parameters(neuron, p)
     if step.precision.states is None:
         neuron.activation = step.step
@@ -200,6 +200,12 @@ def _freeze_neuron(neuron: Any, step: QuantizedStep) -> None:
             neuron.activation_sparse = neuron.activation_sparse.step
         del neuron.weight_names  # the class's own are left
         del neuron.scale
+
+
+def _replace(module: Any, name: str, value: Tensor) -> None:
+    """Another tensor in place of a parameter or buffer, which may be that of another module too."""
+    old = getattr(module, name)
+    setattr(module, name, nn.Parameter(value, old.requires_grad) if isinstance(old, nn.Parameter) else value)
 
 
 def set_parameters(neuron: Any, p: Any, learnt: bool = True) -> None:
