@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from norse.backends.nir_export.network import Example, Network, trace_network
 from norse.compiler.ir import Graph, Node, refs
 from norse.compiler.module import CompiledModule
+from norse.quantization_scale import best_scale
 from norse.torch.functional.quantization import (
     INTEGER_STEPS,
     POTENTIALS,
@@ -28,8 +29,6 @@ from norse.torch.functional.quantization import (
 from norse.torch.module.neuron import Neuron
 from norse.torch.module.quantized import QUANTIZED, is_quantized, set_parameters
 
-_SIGNIFICANT = 5  # bits of a scale: products with integers up to 2^19 are exact in float32, so sums of weights are
-_OCTAVES = 4  # below the scale that clips nothing, scales are tried
 _MANTISSA = {torch.float16: 11, torch.bfloat16: 8, torch.float32: 24, torch.float64: 53}
 
 
@@ -104,6 +103,8 @@ def quantize(
             network = trace_network(model, example_input)
         left = {id(part) for path in skip for part in model.get_submodule(path).modules()}
         accumulators = _accumulators(network, left)
+        if not accumulators:
+            raise ValueError(f"there is nothing to quantise: all layers are among skip={list(skip)}")
         _check_all_are_covered(network.modules, accumulators, left, decay_bits is not None)
         for accumulator in accumulators:
             accumulator.quantize(precision, per)
@@ -283,38 +284,7 @@ def _or_skip(path: str) -> str:
     return f", skip=[{path!r}] leaves it as it is" if path else ""
 
 
-# ---- scales ----------------------------------------------------------------------------------------
-
-
-def best_scale(rows: Tensor, bits: int) -> Tensor:
-    """For each row of numbers the scale whose multiples, of so many bits, are nearest to them in the square.
-
-    Args:
-        rows: [rows, numbers].
-        bits: of a multiple, its sign included.
-
-    Returns:
-        Scales [rows], each a number of 5 significant bits. Rows of zeros have that of the largest row, or 1.
-    """
-    rows = rows.double()
-    most = 2.0 ** (bits - 1) - 1
-    largest = rows.abs().amax(dim=1) if rows.shape[1] else rows.new_zeros(len(rows))
-    largest = torch.where(largest > 0, largest, largest.max() if len(largest) else largest)
-    largest = torch.where(largest > 0, largest, most)
-    mantissa, exponent = torch.frexp(largest / most)
-    step = torch.ldexp(torch.ones_like(mantissa), exponent - _SIGNIFICANT)
-    scale = torch.ceil(mantissa * 2.0**_SIGNIFICANT) * step  # the least that clips nothing
-    best, least = scale, torch.full_like(scale, math.inf)
-    half, found = 2 ** (_SIGNIFICANT - 1), scale
-    for _ in range(_OCTAVES * half):
-        rounded = torch.clamp(torch.round(rows / found[:, None]), -most, most) * found[:, None]
-        error = (rows - rounded).square().sum(dim=1)
-        best, least = torch.where(error < least, found, best), torch.minimum(error, least)
-        mantissa, exponent = torch.frexp(found)
-        below = torch.round(mantissa * 2.0**_SIGNIFICANT) - 1  # from 16 · 2^k on to 31 · 2^(k - 1)
-        below, exponent = torch.where(below < half, below * 2 + 1, below), exponent - (below < half).int()
-        found = torch.ldexp(below, exponent - _SIGNIFICANT)
-    return best
+# ---- neurons ---------------------------------------------------------------------------------------
 
 
 def _own_scale(neurons: Iterable[Any], bits: int) -> Tensor:
@@ -326,9 +296,6 @@ def _own_scale(neurons: Iterable[Any], bits: int) -> Tensor:
         if hasattr(neuron.p, name)
     ]
     return best_scale(torch.cat([*values, torch.zeros(1, dtype=torch.float64)])[None], bits)[0]
-
-
-# ---- neurons ---------------------------------------------------------------------------------------
 
 
 def _quantize_neuron(where: str, neuron: Any, scale: Tensor, precision: Precision) -> None:
@@ -358,7 +325,7 @@ def _quantize_neuron(where: str, neuron: Any, scale: Tensor, precision: Precisio
     neuron.weight_names = (*neuron.weight_names, "scale")
     neuron.activation = QuantizedStep(neuron.activation, precision, count)
     if neuron.activation_sparse is not None:
-        sparse = None if precision.states else QuantizedStep(neuron.activation_sparse, precision, count)
+        sparse = None if precision.states is not None else QuantizedStep(neuron.activation_sparse, precision, count)
         neuron.activation_sparse = sparse
 
 

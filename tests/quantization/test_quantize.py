@@ -368,6 +368,7 @@ def test_a_compiled_model_can_be_quantised() -> None:
         ({"state_bits": 19}, r"layer '1' \(LIF\): argument state_bits: expects at most 18"),
         ({"state_bits": 4}, r"layer '1' \(LIF\): argument state_bits: expects at least \d+, as p.v_th is"),
         ({"skip": ["7"]}, r"argument skip: expects paths of modules \(0, 1.*\), got '7'"),
+        ({"skip": ["0", "1", "2", "3", "4"]}, "nothing to quantise: all layers are among skip"),
         ({"skip": "0"}, "expects a list of paths, got the string '0'"),
     ],
     ids=str,
