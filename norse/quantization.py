@@ -335,7 +335,7 @@ def _check_room(where: str, neuron: Any, p: Any, scale: Tensor, precision: Preci
         return
     unit = membrane_unit(p, neuron.dt, scale, precision.decays)
     for name in POTENTIALS:
-        largest = float((getattr(p, name) / unit).abs().max()) if hasattr(p, name) else 0.0
+        largest = float((getattr(p, name).detach() / unit).abs().max()) if hasattr(p, name) else 0.0
         needed = math.ceil(math.log2(round(largest) + 2)) + 1
         if needed > precision.states:
             raise ValueError(

@@ -8,6 +8,7 @@ import torch
 
 import norse
 import norse.torch as snn
+from norse.torch.functional.quantization import decay_integer
 
 from .integers import Layer, run
 
@@ -74,8 +75,10 @@ def test_a_layer_in_whole_numbers(name: str, overflow: str, per: str) -> None:
     quantized = norse.quantize(model, 6, per=per, decay_bits=D, state_bits=10, overflow=overflow)
     layer = layer_of(quantized[1], quantized[0], p, 10, overflow == "wrap")
     expected = run(layer, spikes().numpy().astype(np.int64))
-    compiled = norse.compile(quantized, fullgraph=True).requires_grad_(False)
-    for runs in (quantized, compiled, norse.freeze_quantized(quantized)):
+    forms: list[Any] = [quantized, norse.freeze_quantized(quantized)]
+    if per == "channel":
+        forms.append(norse.compile(quantized, fullgraph=True).requires_grad_(False))
+    for runs in forms:
         out, _ = runs(spikes())
         if layer.v_th is None:
             unit = quantized[1].scale.double().numpy() * layer.mem / 2**D
@@ -85,8 +88,15 @@ def test_a_layer_in_whole_numbers(name: str, overflow: str, per: str) -> None:
             assert 0.01 < expected.mean() < 0.99
 
 
-@pytest.mark.parametrize("per", ["tensor", "channel"])
-@pytest.mark.parametrize("kind", [snn.LIFRecurrent, snn.LIFBoxRecurrent, snn.IAFRecurrent])
+@pytest.mark.parametrize(
+    ("kind", "per"),
+    [
+        (snn.LIFRecurrent, "tensor"),
+        (snn.LIFRecurrent, "channel"),
+        (snn.LIFBoxRecurrent, "channel"),
+        (snn.IAFRecurrent, "tensor"),
+    ],
+)
 def test_recurrent_layers_in_whole_numbers(kind: Any, per: str) -> None:
     torch.manual_seed(2)
     model = kind(IN, N)
@@ -99,6 +109,19 @@ def test_recurrent_layers_in_whole_numbers(kind: Any, per: str) -> None:
     assert 0.01 < expected.mean() < 0.99
     for runs in (quantized, norse.compile(quantized, fullgraph=True), norse.freeze_quantized(quantized)):
         assert np.array_equal(runs(spikes())[0].detach().numpy(), expected)
+
+
+@pytest.mark.parametrize(("bits", "states"), [(12, 18), (13, 17), (16, 16), (2, 23)])
+def test_a_decay_is_exact_in_float32_as_far_as_is_said(bits: int, states: int) -> None:
+    """Differences of two states have a bit more than states."""
+    draw = np.random.default_rng(0)
+    values = draw.integers(-(2**states), 2**states, 20000, endpoint=True)
+    kept = draw.integers(0, 2**bits, 20000, endpoint=True)
+    expected = [
+        (abs(v) * k >> bits) * (1 if v > 0 else -1) for v, k in zip(values.tolist(), kept.tolist(), strict=True)
+    ]
+    found = decay_integer(torch.tensor(values).float(), torch.tensor(kept).float(), bits)
+    assert found.tolist() == expected
 
 
 def test_saturation_and_wrapping_differ_where_states_are_short() -> None:

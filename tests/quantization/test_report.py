@@ -74,7 +74,7 @@ def test_what_is_refused() -> None:
 
 def test_digits_in_few_bits_and_what_training_gives_back() -> None:
     """`-s` shows the accuracies. 2 bits are -1, 0 and 1."""
-    data = digits.load(700, seed=0)
+    data = digits.load(500, seed=0)
     run = training.train(data, norse.compile, epochs=4, seed=0, listener=lambda *_: None)
     torch.manual_seed(1)
     shown = digits.encode(data.test_images)
