@@ -23,6 +23,7 @@ from norse.torch.module.encode import (
     SignedPoissonEncoderStep,
     SpikeLatencyLIFEncoder,
 )
+from norse.torch.module.quantized import QuantizedConv1d, QuantizedConv2d, QuantizedLinear
 from norse.torch.module.threshold import Threshold
 
 # Whether a layer, as it is set now, acts on every sample alone when a tick has so many dimensions.
@@ -40,6 +41,7 @@ class Layer:
     always_random: bool = False  # draws, or may, in eval too
     features: tuple[str, int | None] | None = None  # the attribute with the sizes it expects, and their first dimension
     indices: bool = False  # takes whole numbers
+    fixed_buffers: bool = False  # what it holds besides parameters stays as it is at a call
 
 
 # ---- which layers act on every sample alone ------------------------------------------------------
@@ -97,6 +99,8 @@ LAYERS: Mapping[type, Layer] = {
     # synapses
     nn.Linear: Layer(1, keeps_leading=True, features=("in_features", -1)),
     **_spatial(nn.Conv1d, nn.Conv2d, nn.Conv3d, features="in_channels"),
+    QuantizedLinear: Layer(1, keeps_leading=True, features=("in_features", -1), fixed_buffers=True),
+    **_spatial(QuantizedConv1d, QuantizedConv2d, features="in_channels", fixed_buffers=True),
     **_spatial(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, features="in_channels"),
     LConv2d: Layer(None, _never, keeps_leading=True, features=("in_channels", -3)),  # it has time itself
     nn.Embedding: Layer(0, _leaves_its_weight, keeps_leading=True, indices=True),
@@ -139,7 +143,7 @@ LAYERS: Mapping[type, Layer] = {
     **_each(nn.GLU, nn.LogSoftmax, nn.Softmax, nn.Softmin, per_sample=_along_features),
     nn.Softmax2d: Layer(3),
     nn.PReLU: Layer(None),
-    Threshold: Layer(None, keeps_leading=True, gives_spikes=True),
+    Threshold: Layer(None, keeps_leading=True, gives_spikes=True, fixed_buffers=True),
     # shapes
     nn.Flatten: Layer(None, _flattens_features, keeps_spikes=True),
     nn.Unflatten: Layer(None, _along_features, keeps_spikes=True),
@@ -177,7 +181,7 @@ def check_layer_input(layer: nn.Module, path: str, x: Tensor) -> None:
 
 def counts_its_calls(layer: nn.Module) -> bool:
     """Whether a call changes what the layer holds: a normalisation's statistics, in training."""
-    return bool(layer._buffers) and layer.training and not LAYERS[type(layer)].gives_spikes
+    return bool(layer._buffers) and layer.training and not LAYERS[type(layer)].fixed_buffers
 
 
 def changes_its_input(layer: nn.Module) -> bool:

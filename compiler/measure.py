@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 from torch.utils.flop_counter import FlopCounterMode
 
 from norse.compiler.costs import extent, kernel_bytes, loop_operations, program_of, size_of, torch_operations
+from norse.compiler.guard import flattened
 from norse.compiler.ir import Graph
 from norse.compiler.passes.plan_memory import AllKept
 from norse.compiler.pieces import OF_THE_REST, Piece, pieces
@@ -32,7 +33,7 @@ class Compiled(Protocol):
     ticks: Graph | None
     steps: list[Runs]
 
-    def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
+    def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any]) -> Any: ...
 
 
 def profile(
@@ -277,7 +278,7 @@ class _Run:
         else:
             steps = [_Watched(self.measured, values)]
             watched = replace(self.variant, steps=steps, fused=steps, staged=None)  # type: ignore[type-var]
-            watched.run(self.model, self.args, self.kwargs)
+            watched.run(self.model, self.args, self.kwargs, flattened(self.args, self.kwargs)[0])
             outputs = list(self.variant.ticks.outputs) if self.variant.ticks is not None else []
         if self.backward:
             results = {name: values[name] for name in outputs}

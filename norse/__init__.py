@@ -10,15 +10,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from norse.compiler.eager import eager as eager
     from norse.debugging import compare as compare
+    from norse.quantization import quantize as quantize
+    from norse.quantization_report import compare_quantized as compare_quantized
+    from norse.torch.module.quantized import freeze_quantized as freeze_quantized
     from norse.verbs import check as check
     from norse.verbs import compile as compile
     from norse.verbs import from_nir as from_nir
     from norse.verbs import to_nir as to_nir
 
 __version__ = "2.0.0.dev0"
-__all__ = ["check", "compare", "compile", "eager", "from_nir", "to_nir"]
+__all__ = [
+    "check",
+    "compare",
+    "compare_quantized",
+    "compile",
+    "eager",
+    "freeze_quantized",
+    "from_nir",
+    "quantize",
+    "to_nir",
+]
 
-_HOME = {"compare": "norse.debugging", "eager": "norse.compiler.eager"}
+_HOME = {
+    "compare": "norse.debugging",
+    "compare_quantized": "norse.quantization_report",
+    "eager": "norse.compiler.eager",
+    "freeze_quantized": "norse.torch.module.quantized",
+    "quantize": "norse.quantization",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -56,6 +56,8 @@ class LayerComparison:
         largest: the largest difference of each field.
         spikes: how often it fires in the first model; None if its output is no spikes.
         spikes_that_differ: how often one fires and the other does not.
+        other_spikes: how often it fires in the second model.
+        outputs: how many outputs there were, of all ticks, samples and neurons.
     """
 
     layer: str
@@ -66,6 +68,8 @@ class LayerComparison:
     largest: Mapping[str, float]
     spikes: int | None = None
     spikes_that_differ: int = 0
+    other_spikes: int | None = None
+    outputs: int = 0
 
 
 @dataclass(frozen=True)

@@ -221,9 +221,11 @@ def _layer(
                 values = float(a[tick][neuron]), float(b[tick][neuron])
                 first = Difference(offset + tick, layer, kind, name, neuron, values, size)
         largest[name] = float(apart.max()) if apart.numel() else 0.0
-    spikes, differing = _spikes(fields) if layer != _RESULT or kind else (None, 0)
+    spikes, differing, others = _spikes(fields) if layer != _RESULT or kind else (None, 0, None)
     first_tick = None if first is None else first.tick
-    return LayerComparison(layer, other, kind, first_tick, tuple(growth), largest, spikes, differing), first
+    outputs = fields[OUTPUT][0].numel() if OUTPUT in fields else 0
+    found = LayerComparison(layer, other, kind, first_tick, tuple(growth), largest, spikes, differing, others, outputs)
+    return found, first
 
 
 def _apart(a: Tensor, b: Tensor, rtol: float, atol: float) -> Tensor:
@@ -237,11 +239,12 @@ def _index(tick: Tensor) -> tuple[int, ...]:
     return tuple(int(i) for i in torch.unravel_index(tick.argmax(), tick.shape)) if tick.ndim else ()
 
 
-def _spikes(fields: Mapping[str, Pair]) -> tuple[int | None, int]:
+def _spikes(fields: Mapping[str, Pair]) -> tuple[int | None, int, int | None]:
+    """Those of the first, those that only one has, those of the second."""
     a, b = fields[OUTPUT]
     if not all(bool(((x == 0) | (x == 1)).all()) for x in (a, b)):
-        return None, 0
-    return int(a.sum()), int((a != b).sum())
+        return None, 0, None
+    return int(a.sum()), int((a != b).sum()), int(b.sum())
 
 
 def _traces(fields: Mapping[str, Pair], neuron: tuple[int, ...], ticks: int) -> dict[str, Pair]:

@@ -203,8 +203,9 @@ def from_nir(
 
     A chain becomes a `SequentialState` of this library's cells and torch's layers, and neurons that a linear layer
     feeds back to themselves a recurrent cell; another graph becomes a module that runs it, in which the edge that
-    closes a cycle takes one tick. `Lift` makes it a network over time, which compiles. A file that `to_nir` wrote
-    gives the same spikes, bit for bit.
+    closes a cycle takes one tick. A graph in the graph becomes a module in the module, unless a cycle passes its
+    border. `Lift` makes it a network over time, which compiles. A file that `to_nir` wrote gives the same spikes, bit
+    for bit.
 
     A file is data: nothing in it is run. Small faults of other writers are repaired, with a warning.
 

@@ -18,6 +18,7 @@ from norse.backends.cpu.patches import Shape, convolve
 from norse.backends.cpu.synapse import WORTH_A_LOOK, takes
 from norse.backends.operators import refuse_a_graph
 from norse.compiler.backend import BackendUnavailable
+from norse.torch.module.quantized import weight_and_bias
 
 _PIECE = 1 << 20  # bytes of a gradient
 
@@ -42,7 +43,7 @@ class Convolution:
 
 def _event_driven(layer: nn.Conv1d | nn.Conv2d, x: Tensor, sparse: Literal[True, "auto"]) -> Tensor | None:
     """None where torch's own is cheaper, or ours is not for it."""
-    weight, bias = layer.weight, layer.bias
+    weight, bias = weight_and_bias(layer)
     shape = shape_of(layer, x) if takes(x, weight, bias) else None
     if shape is None or (sparse == "auto" and shape.multiplications < WORTH_A_LOOK):
         return None

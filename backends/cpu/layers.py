@@ -9,6 +9,7 @@ from norse.backends.cpu.pooling import average
 from norse.backends.cpu.synapse import Linear, Sparse
 from norse.compiler.ir import Graph
 from norse.compiler.steps.torch_nodes import Synapses
+from norse.torch.module.quantized import QuantizedConv1d, QuantizedConv2d, QuantizedLinear
 
 
 def synapses(sparse: Sparse) -> Synapses:
@@ -18,7 +19,11 @@ def synapses(sparse: Sparse) -> Synapses:
     linear, convolution = Linear(sparse), Convolution(sparse)
     return Synapses(
         linear,
-        {nn.Linear: linear.layer, nn.Conv1d: convolution, nn.Conv2d: convolution, nn.AvgPool2d: average},
+        {
+            **dict.fromkeys((nn.Linear, QuantizedLinear), linear.layer),
+            **dict.fromkeys((nn.Conv1d, nn.Conv2d, QuantizedConv1d, QuantizedConv2d), convolution),
+            nn.AvgPool2d: average,
+        },
         FusedLayers(sparse),
         _build_ahead,
     )

@@ -18,6 +18,7 @@ from norse.backends.cpu.memory import empty
 from norse.backends.operators import is_traced, refuse_a_graph
 from norse.compiler.backend import BackendUnavailable
 from norse.compiler.synapses import counting
+from norse.torch.module.quantized import weight_and_bias
 
 Sparse = bool | Literal["auto"]
 
@@ -42,7 +43,7 @@ class Linear:
         return functional.linear(x, weight, bias) if made is None else made
 
     def layer(self, layer: nn.Linear, x: Tensor) -> Tensor:
-        return self(x, layer.weight, layer.bias)
+        return self(x, *weight_and_bias(layer))
 
 
 def _event_driven(x: Tensor, weight: Tensor, bias: Tensor | None, sparse: Sparse) -> Tensor | None:

@@ -4,7 +4,6 @@ import logging
 import math
 import os
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,14 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-import norse.torch as snn
 from norse.backends.nir_export.arrays import finite, tensor
 from norse.backends.nir_export.cycles import Edge
 from norse.backends.nir_export.delays import read_delay, waits
 from norse.backends.nir_export.diagram import Diagram, read_diagram, repaired, shape_of
 from norse.backends.nir_export.file import read_file
-from norse.backends.nir_export.graph_module import GraphModule, attribute_name
 from norse.backends.nir_export.layers import BY_PRIMITIVE as LAYERS
+from norse.backends.nir_export.levels import Level, paths_of
 from norse.backends.nir_export.neurons import BY_PRIMITIVE as NEURONS
 from norse.backends.nir_export.neurons import ReadNeuron, read_neuron, shortest_time
 from norse.backends.nir_export.scale import Scale
@@ -79,7 +77,7 @@ class ReadNetwork:
 def read_network(graph: Any, dt: float | None = None, reset: str = "zero", integrator: str = "euler") -> ReadNetwork:
     """Raises ValueError, with the node's name, where the graph is none that can be run."""
     diagram, step = read_diagram(graph, partial(_time_step, given=dt, exact=integrator == "exponential"))
-    reader = _Reader(diagram, step, reset, integrator)
+    reader = _Reader(diagram, paths_of(graph), step, reset, integrator)
     module = reader.module()
     return ReadNetwork(module, diagram, step, reader.shapes)
 
@@ -118,6 +116,7 @@ def _time_step(nodes: Sequence[Any], metadata: Mapping[str, Any], given: float |
 @dataclass
 class _Reader:
     diagram: Diagram
+    paths: Mapping[str, tuple[str, ...]]  # of each node, the graphs that it is in
     dt: float
     reset: str
     integrator: str
@@ -139,15 +138,9 @@ class _Reader:
             self._recur(name)
         order = self._order(inputs, sinks)
         self._check_shapes(inputs, sinks, order)
-        if not self.delayed and self._is_chain(inputs, sinks):
-            taken: OrderedDict[str, nn.Module] = OrderedDict()
-            for name in order:
-                taken[attribute_name(name, taken)] = self.modules[name]
-            return snn.SequentialState(taken)
-        outputs = {sink: self._before(sink) for sink in sinks}
-        edges = [(a, b) for a, b in self.edges if b not in sinks]
-        shapes = {edge: self.shapes[edge[0]] for edge in edges if edge in self.delayed}
-        return GraphModule({name: self.modules[name] for name in order}, edges, shapes, outputs, inputs)
+        paths = {name: self.paths.get(self.scaled.get(name, name), ()) for name in order}
+        shapes = {edge: self.shapes[edge[0]] for edge in self.edges if edge in self.delayed}
+        return Level({name: self.modules[name] for name in order}, paths, self.edges, shapes, inputs, sinks).module()
 
     def _named(self, name: str, node: Any) -> None:
         """The module of a node, behind a Scale of its own if its input is to be multiplied."""
@@ -249,11 +242,6 @@ class _Reader:
         forward.add_edges_from(edge for edge in self.edges if edge not in self.delayed)
         order = list(networkx.lexicographical_topological_sort(forward, key=str))
         return [name for name in order if name in self.modules]
-
-    def _is_chain(self, inputs: list[str], sinks: list[str]) -> bool:
-        single = all(len(self._before(name)) == len(self._after(name)) == 1 for name in self.modules)
-        ends = len(inputs) == len(sinks) == 1
-        return single and ends and len(self._after(inputs[0])) == len(self._before(sinks[0])) == 1
 
     def _check_shapes(self, inputs: list[str], sinks: list[str], order: list[str]) -> None:
         """Runs one tick of one sample, node by node, and compares with what the nodes say."""

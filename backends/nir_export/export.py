@@ -28,7 +28,10 @@ from norse.backends.nir_export.timing import Lagged, timed_edges, understood
 from norse.backends.nir_export.verify import Calls
 from norse.backends.nir_export.verify import verify as run_both
 from norse.compiler.ir import Node, Operand, Ref, refs
+from norse.compiler.module import CompiledModule
 from norse.compiler.trace.model import untraceable
+from norse.torch.functional.quantization import QuantizedStep
+from norse.torch.module.quantized import freeze_quantized, is_quantized
 
 DISCRETISATION = "forward Euler, synapse before membrane; IF: v += r * input in each tick"
 
@@ -48,6 +51,10 @@ def to_nir(
         raise TypeError(f"norse.to_nir: argument model: expects a torch.nn.Module, got {type(model).__name__}")
     if not time_scaling_factor > 0:
         raise ValueError(f"norse.to_nir: argument time_scaling_factor: expects above 0, got {time_scaling_factor}")
+    while isinstance(model, CompiledModule):
+        model = model.model
+    if is_quantized(model):
+        model = freeze_quantized(model)  # a file has the rounded numbers
     try:
         network = trace_network(model, example_input)
         writer = _Writer(network, time_scaling_factor)
@@ -205,6 +212,11 @@ class _Writer:
         path: str = node.attrs["_path"]
         module: Any = self.network.modules[path]
         where = _layer_name(path, module)
+        if isinstance(module.activation, QuantizedStep):
+            raise ValueError(
+                f"{where}: NIR can't say that states are integers: expected state_bits=None, with which norse.quantize "
+                f"gives the same weights, decays and thresholds, got {module.activation.precision.states}"
+            )
         row = BY_STEP.get(module.activation)
         if row is None:
             known = sorted({step.__name__ for r in NEURONS for step in r.steps})

@@ -33,15 +33,15 @@ def nested(
     made, outer = dict(nodes), list(edges)
     for module in dict.fromkeys(path[0] for path in paths.values() if len(path) > 1):
         inside = [name for name in nodes if len(paths.get(name, ())) > 1 and paths[name][0] == module]
-        if len(inside) > 1 and _has_one_door(inside, outer) and module not in made:
+        if len(inside) > 1 and has_one_door(inside, outer) and module not in made:
             last = next(a for a, b in outer if a in inside and b not in inside)
             made, outer = _enclosed(module, inside, made, outer, paths, shapes)
             shapes = {**shapes, module: shapes[last]}
     return made, outer
 
 
-def _has_one_door(inside: Sequence[str], edges: Sequence[Edge]) -> bool:
-    """Whether one value enters and one leaves, neither as part of a cycle."""
+def has_one_door(inside: Sequence[str], edges: Sequence[Edge]) -> bool:
+    """Whether one value enters these nodes and one leaves them, neither as part of a cycle."""
     part = set(inside)
     entering = [edge for edge in edges if edge[1] in part and edge[0] not in part]
     leaving = [edge for edge in edges if edge[0] in part and edge[1] not in part]
@@ -69,7 +69,7 @@ def _enclosed(
     short = {name: _without(name, module, part) for name in inside}
     first = next(a for a, b in edges if b in part and a not in part)
     last = next(a for a, b in edges if a in part and b not in part)
-    entry, leave = _free("input", short.values()), _free("output", short.values())
+    entry, leave = free_name("input", short.values()), free_name("output", short.values())
     inner: dict[str, Any] = {entry: nir.Input({"input": np.array(shapes[first])})}
     inner |= {short[name]: nodes[name] for name in inside}
     inner[leave] = nir.Output({"output": np.array(shapes[last])})
@@ -94,10 +94,12 @@ def _enclosed(
 
 def _without(name: str, module: str, others: set[str]) -> str:
     short = name.removeprefix(f"{module}_")
-    return short if short and short not in others else name
+    taken = short in others and not short.startswith(f"{module}_")  # else that one is shortened too
+    return short if short and not taken else name
 
 
-def _free(wish: str, taken: Any) -> str:
+def free_name(wish: str, taken: Any) -> str:
+    """A name that is not taken."""
     while wish in taken:
         wish += "_"
     return wish

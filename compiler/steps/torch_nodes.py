@@ -24,6 +24,7 @@ from norse.compiler.passes.plan_memory import release
 from norse.compiler.steps.alignment import kept, ticks_of
 from norse.compiler.trace.neuron import first_tick
 from norse.torch.functional.sparse import stack, unbind
+from norse.torch.module.quantized import QuantizedLinear, weight_and_bias
 
 Values = MutableMapping[str, Any]
 Modules = Mapping[str, nn.Module]
@@ -106,7 +107,9 @@ class TorchStep:
         if node.op == "linear" and node.tick:
             return _operands(node, values)
         layer = self._modules.get(node.attrs["_path"]) if "_row" in node.attrs else None
-        return (value_of(node.inputs[0], values), layer.weight, layer.bias) if type(layer) is nn.Linear else None
+        if type(layer) not in (nn.Linear, QuantizedLinear):
+            return None
+        return value_of(node.inputs[0], values), *weight_and_bias(layer)
 
     def _initial_state(self, node: Node, values: Values) -> list[Any]:
         module: Any = self._modules[node.attrs["_path"]]

@@ -49,6 +49,10 @@ def case(make: Callable[[], nn.Module], *sample: int, **facts: Any) -> Case:
     return Case(make, sample, **facts)
 
 
+def quantized(layer: nn.Module, *sample: int) -> nn.Module:
+    return norse.quantize(layer, 4, per="channel", example_input=torch.zeros(1, *sample))
+
+
 LINE, MAP, VOLUME = (3, 8), (3, 6, 6), (2, 4, 4, 4)
 
 CASES: dict[str, Case] = {
@@ -57,6 +61,9 @@ CASES: dict[str, Case] = {
     "Conv1d": case(lambda: nn.Conv1d(3, 4, 3, stride=2, padding=1, dilation=2), *LINE),
     "Conv2d": case(lambda: nn.Conv2d(3, 4, (3, 2), padding="valid", padding_mode="zeros"), *MAP),
     "Conv2d, depthwise, circular": case(lambda: nn.Conv2d(3, 6, 3, groups=3, padding=1, padding_mode="circular"), *MAP),
+    "QuantizedLinear": case(lambda: quantized(nn.Linear(4, 3), 4), 4),
+    "QuantizedConv1d": case(lambda: quantized(nn.Conv1d(3, 4, 3, stride=2, bias=False), *LINE), *LINE),
+    "QuantizedConv2d": case(lambda: quantized(nn.Conv2d(3, 4, (3, 2), padding=1), *MAP), *MAP),
     "Conv3d": case(lambda: nn.Conv3d(2, 3, 2, bias=False), *VOLUME),
     "ConvTranspose1d": case(lambda: nn.ConvTranspose1d(3, 2, 3, stride=2, output_padding=1), *LINE),
     "ConvTranspose2d": case(lambda: nn.ConvTranspose2d(3, 2, 3, stride=2, padding=1), *MAP),

@@ -45,6 +45,13 @@ from norse.torch.module.lif_mc_refrac import (
 from norse.torch.module.lif_refrac import LIFRefrac, LIFRefracCell, LIFRefracRecurrent, LIFRefracRecurrentCell
 from norse.torch.module.lift import Lift
 from norse.torch.module.lsnn import LSNN, LSNNCell, LSNNRecurrent, LSNNRecurrentCell
+from norse.torch.module.quantized import (
+    QuantizedConv1d,
+    QuantizedConv2d,
+    QuantizedLinear,
+    QuantizedWeights,
+    quantized_weights,
+)
 from norse.torch.module.receptive_field import (
     ParameterizedSpatialReceptiveField2d,
     SampledSpatialReceptiveField2d,
@@ -125,6 +132,10 @@ __all__ = [
     "PoissonEncoder",
     "PoissonEncoderStep",
     "PopulationEncoder",
+    "QuantizedConv1d",
+    "QuantizedConv2d",
+    "QuantizedLinear",
+    "QuantizedWeights",
     "RecurrentSequential",
     "RecurrentSequentialState",
     "RegularizationCell",
@@ -143,4 +154,5 @@ __all__ = [
     "SynapseDelayCell",
     "TemporalReceptiveField",
     "Threshold",
+    "quantized_weights",
 ]

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from norse.torch.functional.quantization import QuantizedStep
 from norse.torch.module.shapes import tick_shape
 from norse.torch.module.state_fields import StateFields
 
@@ -49,7 +50,10 @@ def resting_state(module: Any, input_tensor: Tensor) -> Any:
     Returns:
         A state whose fields are at the parameters that they rest at (see `RestsAt`), the others zero.
     """
-    return _resting(module.state_fields, module.p, input_tensor, tick_shape(module, input_tensor), module.scalar_rest)
+    p = module.p
+    if isinstance(module.activation, QuantizedStep):
+        _, (*_, p, _) = module.step_for(input_tensor)  # rounded, as its step sees them
+    return _resting(module.state_fields, p, input_tensor, tick_shape(module, input_tensor), module.scalar_rest)
 
 
 # Not functions in a function that call each other: such a cycle holds on to the input until Python's collector runs.

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from norse.torch.functional.quantization import QuantizedStep
 from norse.torch.module.checks import check_dt, check_fallback, check_input, check_parameters, check_state
 from norse.torch.module.initial import resting_state
 from norse.torch.module.parameters import HoldsParameters, shown
@@ -98,11 +99,12 @@ class Neuron(HoldsParameters):
     def step_for(self, input_tensor: Tensor) -> tuple[Activation, tuple[Any, ...]]:
         """The step for this input, and what it takes after the state: weights, p, dt.
 
-        `activation_sparse` if there is one and the input is sparse.
+        `activation_sparse` if there is one and the input is sparse. What is rounded is rounded once, ahead of ticks.
         """
         sparse = input_tensor.is_sparse and self.activation_sparse is not None
         activation: Any = self.activation_sparse if sparse else self.activation
-        return activation, (*(getattr(self, name) for name in self.weight_names), self.p, self.dt)
+        others = (*(getattr(self, name) for name in self.weight_names), self.p, self.dt)
+        return activation.prepared(others) if isinstance(activation, QuantizedStep) else (activation, others)
 
     def starting_state(self, input_tensor: Tensor, state: Any) -> Any:
         """The state before the first tick of an input, both checked: the given one, or a new one if there is none."""

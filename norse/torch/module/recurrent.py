@@ -51,7 +51,7 @@ class RecurrentNeuron(Neuron):
             # Other tensors stand for the parameters, as in torch.func.functional_call: no hook watches these.
             place = self.weight_names.index("recurrent_weights")
             connected = 1 - torch.eye(weights.shape[0], dtype=weights.dtype, device=weights.device)
-            others = (*others[:place], weights * connected, *others[place + 1 :])
+            others = (*others[:place], others[place] * connected, *others[place + 1 :])
         return activation, others
 
     def extra_repr(self) -> str:
