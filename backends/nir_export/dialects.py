@@ -32,6 +32,7 @@ class Dialect:
         write: those that it takes in another form.
         read: what those of its files mean.
         dt: its time step in s, if that is fixed.
+        dt_in_r: whether its files tell their time step by r = exp(-dt / tau) tau / dt.
         cycles: recurrence is taken as NIR writes it ("any"), as a graph of its own for each recurrent layer ("nested"),
             or not at all ("none").
         chains: whether it takes chains of nodes alone.
@@ -46,6 +47,7 @@ class Dialect:
     write: Mapping[type, Write] = field(default_factory=dict)
     read: Mapping[type, Read] = field(default_factory=dict)
     dt: float | None = None
+    dt_in_r: bool = False
     cycles: Literal["any", "nested", "none"] = "any"
     chains: bool = False
     late: bool = False
@@ -70,22 +72,28 @@ def _numbers(node: Any, *names: str) -> list[Any]:
 
 def _made(kind: Any, like: Any, **fields: Any) -> Any:
     """A node with these fields, in the precision and shape of another's; what is not given is 0."""
-    dtype, shape = like.v_leak.dtype if hasattr(like, "v_leak") else like.r.dtype, like.r.shape
     every = {name: 0.0 for name in ("v_leak", "v_threshold", "v_reset") if name in kind.__dataclass_fields__}
-    if kind is nir.LI or kind is nir.CubaLI:
-        every = {"v_leak": 0.0}
-    elif kind is nir.IF:
-        every.pop("v_leak", None)
-    made = {name: np.broadcast_to(value, shape).astype(dtype) for name, value in (every | fields).items()}
+    made = {name: np.broadcast_to(value, like.r.shape).astype(like.r.dtype) for name, value in (every | fields).items()}
     return kind(**made)
+
+
+def _positive(node: Any, *names: str) -> list[Any]:
+    values = _numbers(node, *names)
+    for name, value in zip(names, values, strict=True):
+        if not (value > 0).all():
+            raise ValueError(f"{name}: its tool divides by it: expected numbers above 0, got {np.min(value)}")
+    return values
 
 
 def _threshold(node: Any, reset: Reset) -> Any:
     """Above the leak potential, which such tools take for 0."""
     (threshold, v_reset), leak = _numbers(node, "v_threshold", "v_reset"), _leak(node)
-    if reset == "zero" and (v_reset != leak).any():
+    if reset == "several":
+        _positive(node, "v_threshold")
+    if (reset == "zero" or isinstance(node, nir.IF)) and (v_reset != leak).any():
         raise ValueError(
-            f"its tool resets to the leak potential {leak.flat[0]}: expected v_reset there, got {v_reset.flat[0]}"
+            f"in its tool v starts at, leaks to and is reset to one potential: expected v_reset={leak.flat[0]}, "
+            f"got {v_reset.flat[0]}"
         )
     if reset != "zero" and (leak != 0).any():
         raise ValueError(f"its tool lowers v by the threshold, counted from 0: expected v_leak=0, got {leak.flat[0]}")
@@ -120,12 +128,18 @@ def _same(node: Any, threshold: Any) -> Any:
     return _made(type(node), node, **times, v_threshold=threshold)
 
 
-def _at_rest_after_a_spike(node: Any, dt: float) -> Any:
-    """Norse 1.1.0 resets to 0, whatever v_reset says, and takes r for 1 where there is no synapse."""
-    kept = copy.copy(node)
-    kept.v_reset = np.zeros_like(node.v_threshold)
+def _from_norse(node: Any, dt: float) -> Any:
+    """r counts where there is a synapse only."""
+    kept = _reset_to_zero(node, dt)
     if not isinstance(node, nir.CubaLIF):
         kept.r = np.ones_like(node.r)
+    return kept
+
+
+def _reset_to_zero(node: Any, dt: float) -> Any:
+    """Whatever v_reset says."""
+    kept = copy.copy(node)
+    kept.v_reset = np.zeros_like(node.v_threshold)
     return kept
 
 
@@ -167,9 +181,11 @@ def _sinabs_leak(node: Any, dt: float) -> tuple[Any, Any]:
 
 
 def _from_sinabs(node: Any, dt: float) -> Any:
+    if hasattr(node, "v_threshold"):
+        _positive(node, "v_threshold")
     if isinstance(node, nir.IF):
         return nir.IF(np.ones_like(node.r), node.v_threshold, np.zeros_like(node.v_threshold))
-    return _euler(node, 1 - np.exp(-1 / _numbers(node, "tau")[0]), dt)
+    return _euler(node, 1 - np.exp(-1 / _positive(node, "tau")[0]), dt)
 
 
 def _euler(node: Any, step: Any, dt: float) -> Any:
@@ -190,10 +206,11 @@ def _rockpool(node: Any, dt: float) -> tuple[Any, Any]:
 
 
 def _from_rockpool(node: Any, dt: float) -> Any:
+    _positive(node, "v_threshold")
     if isinstance(node, nir.LIF):
-        return _euler(node, 1 - np.exp(-dt / _numbers(node, "tau")[0]), dt)
+        return _euler(node, 1 - np.exp(-dt / _positive(node, "tau")[0]), dt)
     kept, dtype = copy.copy(node), np.asarray(node.tau_mem).dtype
-    decay, decay_syn = (np.exp(-dt / tau) for tau in _numbers(node, "tau_mem", "tau_syn"))
+    decay, decay_syn = (np.exp(-dt / tau) for tau in _positive(node, "tau_mem", "tau_syn"))
     kept.tau_mem, kept.r = (dt / (1 - decay)).astype(dtype), (1 / (1 - decay)).astype(dtype)
     kept.tau_syn, kept.w_in = (dt / (1 - decay_syn)).astype(dtype), (decay_syn / (1 - decay_syn)).astype(dtype)
     return kept
@@ -253,7 +270,7 @@ DIALECTS: Mapping[str, Dialect] = {
         "Norse 1.1.0",
         takes=frozenset({nir.Affine, nir.Linear, nir.Conv2d, nir.Flatten, nir.SumPool2d}),
         write={nir.LIF: _norse, nir.IF: _norse, nir.CubaLIF: _norse},
-        read={kind: _at_rest_after_a_spike for kind in (nir.LIF, nir.IF, nir.CubaLIF)},
+        read={nir.LIF: _from_norse, nir.IF: _from_norse, nir.CubaLIF: _from_norse},
         instead=_INSTEAD,
     ),
     "snntorch": Dialect(
@@ -262,6 +279,7 @@ DIALECTS: Mapping[str, Dialect] = {
             {nir.Affine, nir.Linear, nir.Conv1d, nir.Conv2d, nir.Flatten, nir.AvgPool2d, nir.SumPool2d}
         ),
         write={nir.LIF: _snntorch, nir.IF: _snntorch, nir.CubaLIF: _snntorch},
+        read={nir.LIF: _reset_to_zero, nir.CubaLIF: _reset_to_zero},
         dt=SNNTORCH_DT,
         cycles="none",
         instead=_INSTEAD,
@@ -282,6 +300,7 @@ DIALECTS: Mapping[str, Dialect] = {
         takes=frozenset({nir.Affine, nir.Linear}),
         write={nir.CubaLIF: _rockpool},
         read={nir.LIF: _from_rockpool, nir.CubaLIF: _from_rockpool},
+        dt_in_r=True,
         cycles="nested",
         caveat="its neurons fire several spikes in a tick",
         instead=_INSTEAD | _CUBA | dict.fromkeys((nir.Conv1d, nir.Conv2d, nir.Flatten), "use linear layers"),

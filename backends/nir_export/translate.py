@@ -106,16 +106,18 @@ def time_step(graph: Any, dialect: Dialect, given: float | None) -> float | None
         return given
     if said_in_file is not None:
         return float(said_in_file)
-    return _rockpools_time_step(graph) if dialect.tool.startswith("Rockpool") else None
+    return _time_step_in_r(graph) if dialect.dt_in_r else None
 
 
-def _rockpools_time_step(graph: Any) -> float | None:
-    """Rockpool writes r = exp(-dt / tau) tau / dt. Newton's way to dt; it reads r = tau / dt - 1, which is near."""
+def _time_step_in_r(graph: Any) -> float | None:
+    """From r = exp(-dt / tau) tau / dt, by Newton's method from r = tau / dt - 1, which is near."""
     steps = []
     for node in graph.nodes.values():
         if isinstance(node, nir.LIF | nir.CubaLIF):
             tau = np.asarray(node.tau if isinstance(node, nir.LIF) else node.tau_mem, np.float64)
             r = np.asarray(node.r, np.float64)
+            if not (r > 0).all():
+                raise ValueError(f"its r does not tell its time step, {r.min()}: pass dt=")
             ticks = r + 1
             for _ in range(20):
                 decay = np.exp(-1 / ticks)

@@ -102,7 +102,7 @@ def _ticks(net, x, torch):
         for tick in torch.from_numpy(x):
             result = net(tick[None]) if state is None else net(tick[None], state)
             z, state = result if isinstance(result, tuple) else (result, None)
-            outputs.append(z.numpy())
+            outputs.append((z[0] if isinstance(z, tuple) else z).numpy())  # spikes and potentials: snnTorch's IF
     z = np.stack(outputs)
     return z[:, 0] if z.shape[1] == 1 else z  # a reader that flattens the batch has none
 
@@ -175,9 +175,10 @@ def own_norse(x):
     import norse.torch as snn
 
     def exported(cell):
+        torch.manual_seed(3)
         net = snn.SequentialState(torch.nn.Linear(3, 4), cell)
-        graph = snn.to_nir(net, torch.zeros(1, 3), dt=1.0)  # it multiplies time constants by dt
-        return graph, _ticks(net, x, torch)
+        output = _ticks(net, x, torch)
+        return snn.to_nir(net, torch.zeros(1, 3), dt=1.0), output  # it multiplies time constants by dt
 
     def each(parameters, **given):  # nir.write refuses 0-d parameters
         made = parameters(**given)

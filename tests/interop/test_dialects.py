@@ -188,7 +188,7 @@ class TestRefusals:
         ("rockpool", snn.LICell(), r"node '1' \(CubaLI\): Rockpool 3.1.0 does not take it: read spikes"),
         ("snntorch", snn.LIFCell(LIF), r"snnTorch 1.0.0 has neurons reset to 0: expected reset_method=reset_value"),
         ("snntorch", snn.LIFRecurrentCell(3, 3), "snnTorch 1.0.0 takes no recurrence"),
-        ("norse", snn.LIFCell(snn.LIFParameters(v_reset=torch.tensor(0.1))), "expected v_reset there, got 0.1"),
+        ("norse", snn.LIFCell(snn.LIFParameters(v_reset=torch.tensor(0.1))), "expected v_reset=0.0, got 0.1"),
         ("spyx", nn.Sequential(nn.AvgPool2d(2)), "Spyx 1.0.0 does not take it"),
     )
 
@@ -225,6 +225,13 @@ class TestRefusals:
     def test_a_dialect_that_is_none(self, verb):
         with pytest.raises(ValueError, match=r"argument dialect: expects one of nir, norse, snntorch, .*, got 'lava'"):
             verb()
+
+    @pytest.mark.parametrize(("field", "value"), [("v_threshold", 0.0), ("tau", -1.0)])
+    def test_a_file_that_its_tool_would_divide_by_nothing_for(self, field, value):
+        fields = {"tau": 10.0, "r": 1.0, "v_leak": 0.0, "v_threshold": 1.0, "v_reset": 0.0} | {field: value}
+        node = nir.LIF(**{name: np.full(2, number, np.float32) for name, number in fields.items()})
+        with pytest.raises(ValueError, match=rf"node 'lif' \(LIF\): {field}: its tool divides by it"):
+            norse.from_nir(nir.NIRGraph.from_list(node), dialect="sinabs", dt=DT)
 
     def test_another_time_step_than_the_tools_own(self):
         graph = norse.to_nir(snn.SequentialState(nn.Linear(2, 2), snn.LIFCell()), dialect="snntorch")
