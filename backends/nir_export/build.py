@@ -28,7 +28,7 @@ from norse.backends.nir_export.levels import Level, paths_of
 from norse.backends.nir_export.neurons import BY_PRIMITIVE as NEURONS
 from norse.backends.nir_export.neurons import ReadNeuron, read_neuron, shortest_time
 from norse.backends.nir_export.scale import Scale
-from norse.backends.nir_export.translate import meant, time_step
+from norse.backends.nir_export.translate import meant, step_said, time_step
 from norse.torch.module.stateful import is_stateful
 
 DEFAULT_DT = 0.001
@@ -66,6 +66,10 @@ def from_nir(
     try:
         spoken = _dialect(graph, dialect)
         if not spoken.is_plain:
+            if integrator != "euler":
+                raise ValueError(
+                    f"{spoken.tool} has an arithmetic of its own: expected integrator='euler', got {integrator!r}"
+                )
             graph, dt = _in_plain_nir(graph, spoken, dt)
         return read_network(graph, dt, reset or spoken.reset, integrator).module
     except ValueError as error:
@@ -120,15 +124,7 @@ def _time_step(nodes: Sequence[Any], metadata: Mapping[str, Any], given: float |
         shortest = min((shortest_time(node) for node in nodes), default=float("inf"))
     except ValueError:
         shortest = float("inf")  # no numbers: said of the node when it is read
-    dt, known = given, metadata.get("dt")
-    if (
-        dt is None
-        and known is not None
-        and np.ndim(known) == 0
-        and np.isreal(known)
-        and 0 < float(known) < float("inf")
-    ):
-        dt = float(known)
+    dt = given if given is not None else step_said(metadata)
     if dt is None:
         dt = DEFAULT_DT
         if np.isfinite(shortest) or any(isinstance(node, nir.Delay) for node in nodes):
@@ -341,12 +337,12 @@ class _Reader:
 
     def _without_batch(self, source: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Some writers count a batch of 1 among an Input's dimensions, which no layer behind it has."""
-        ranks = {
-            len(weight.shape) - 1 if len(weight.shape) > 2 else 1
-            for target in self._after(source)
-            if (weight := getattr(self.diagram.nodes.get(target), "weight", None)) is not None
-        }
-        if shape[0] != 1 or ranks != {len(shape) - 1}:
+        after = self._after(source)
+        ranks = {np.ndim(getattr(self.diagram.nodes.get(name), "weight", None)) - 1 for name in after}  # -1: no weights
+        behind = {self.scaled.get(name, name) for target in after for name in self._after(target)}
+        if ranks == {1}:  # a Linear takes any dimensions: the neurons behind it tell how many there are
+            ranks = {len(self.neurons[name].shape) if name in self.neurons else len(shape) for name in behind}
+        if shape[0] != 1 or len(shape) == 1 or ranks != {len(shape) - 1}:
             return shape
         repaired(f"node {source!r} (Input): shape {list(shape)} counts a batch; taken as {list(shape[1:])}")
         return shape[1:]

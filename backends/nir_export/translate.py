@@ -101,12 +101,16 @@ def time_step(graph: Any, dialect: Dialect, given: float | None) -> float | None
         if given is not None and not np.isclose(given, dialect.dt, rtol=1e-6, atol=0):
             raise ValueError(f"argument dt: expected {dialect.dt}, the time step of {dialect.tool}, got {given}")
         return dialect.dt
-    said_in_file = graph.metadata.get("dt") if isinstance(graph.metadata, dict) else None
-    if given is not None:
-        return given
-    if said_in_file is not None:
-        return float(said_in_file)
-    return _time_step_in_r(graph) if dialect.dt_in_r else None
+    step = given if given is not None else step_said(graph.metadata)
+    return _time_step_in_r(graph) if step is None and dialect.dt_in_r else step
+
+
+def step_said(metadata: Any) -> float | None:
+    """The time step in a graph's metadata, if there is one that can be."""
+    known = metadata.get("dt") if isinstance(metadata, dict) else None
+    if known is None or np.ndim(known) or not np.isreal(known) or not 0 < float(known) < float("inf"):
+        return None
+    return float(known)
 
 
 def _time_step_in_r(graph: Any) -> float | None:

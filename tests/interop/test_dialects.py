@@ -233,6 +233,12 @@ class TestRefusals:
         with pytest.raises(ValueError, match=rf"node 'lif' \(LIF\): {field}: its tool divides by it"):
             norse.from_nir(nir.NIRGraph.from_list(node), dialect="sinabs", dt=DT)
 
+    def test_an_integrator_that_is_not_the_tools(self):
+        with pytest.raises(
+            ValueError, match=r"Rockpool 3\.1\.0 has an arithmetic of its own: expected integrator='euler'"
+        ):
+            norse.from_nir(DATA / "lif_rockpool.nir", dialect="rockpool", integrator="exponential")
+
     def test_another_time_step_than_the_tools_own(self):
         graph = norse.to_nir(snn.SequentialState(nn.Linear(2, 2), snn.LIFCell()), dialect="snntorch")
         with pytest.raises(ValueError, match=r"argument dt: expected 0\.0001, the time step of snnTorch"):
