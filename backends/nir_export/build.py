@@ -338,7 +338,7 @@ class _Reader:
     def _without_batch(self, source: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Some writers count a batch of 1 among an Input's dimensions, which no layer behind it has."""
         after = self._after(source)
-        ranks = {np.ndim(getattr(self.diagram.nodes.get(name), "weight", None)) - 1 for name in after}  # -1: no weights
+        ranks = {np.ndim(getattr(self.diagram.nodes.get(name), "weight", 0.0)) - 1 for name in after}  # -1: no weights
         behind = {self.scaled.get(name, name) for target in after for name in self._after(target)}
         if ranks == {1}:  # a Linear takes any dimensions: the neurons behind it tell how many there are
             ranks = {len(self.neurons[name].shape) if name in self.neurons else len(shape) for name in behind}

@@ -33,8 +33,8 @@ from norse.compiler.ir import Node, Operand, Ref, refs
 from norse.compiler.module import CompiledModule
 from norse.compiler.trace.model import untraceable
 from norse.torch.functional.quantization import QuantizedStep
-from norse.torch.module.quantized import freeze_quantized, is_quantized
 from norse.torch.functional.reset import reset_subtract
+from norse.torch.module.quantized import freeze_quantized, is_quantized
 
 DISCRETISATION = "forward Euler, synapse before membrane; IF: v += r * input in each tick"
 
