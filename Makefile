@@ -14,7 +14,7 @@ endif
 PIP_INSTALL   = -m pip --disable-pip-version-check install --quiet --retries 1
 INSTALL_TORCH = $(PIP_INSTALL) '$(TORCH)' numpy $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: help demo test lint types format parity bench clean
+.PHONY: help demo test lint types format parity bench interop clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
@@ -68,14 +68,23 @@ bench: $(VENV)/.dev ## compare the speed with other libraries', an hour; BENCH=-
 	    { rm -rf $${ready%/.ready}; echo "make bench: $${ready%/.ready} cannot be made, that library is left out"; }; done
 	$(BIN)/python -m benchmarks run $(BENCH)
 
+# Tools that read NIR: peers among them, and some more, pinned in the same folder.
+CONSUMERS       = snntorch sinabs rockpool spyx nirtorch
+CONSUMERS_READY = $(PARITY)/.ready $(CONSUMERS:%=.venv-%/.ready)
+
+interop: $(VENV)/.dev ## give other tools our NIR files, read theirs, and write docs/interop.md
+	@for ready in $(CONSUMERS_READY); do $(MAKE) --no-print-directory $$ready || \
+	    { rm -rf $${ready%/.ready}; echo "make interop: $${ready%/.ready} cannot be made, that tool is left out"; }; done
+	export NORSE_INTEROP=$(CURDIR); $(BIN)/python -m tests.interop && $(BIN)/pytest tests/interop -rs
+
 .venv-%/.ready: benchmarks/requirements/%.txt
 	$(PYTHON) -m venv .venv-$*
-	$(if $(filter jax,$*),,.venv-$*/bin/python $(INSTALL_TORCH))
+	$(if $(filter jax spyx,$*),,.venv-$*/bin/python $(INSTALL_TORCH))
 	.venv-$*/bin/python $(PIP_INSTALL) --no-deps --requirement $<
 	touch $@
 
 clean: ## remove the environments and all that was built
-	rm -rf $(VENV) $(PARITY) $(PEERS:%=.venv-%) build dist norse.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(PARITY) $(PEERS:%=.venv-%) $(CONSUMERS:%=.venv-%) build dist norse.egg-info .mypy_cache .ruff_cache .pytest_cache
 
 # The environment, in two sizes. An empty file stands for each: installed, and no older than pyproject.toml.
 $(BIN)/python:

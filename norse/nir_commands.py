@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 File = Annotated[Path, typer.Argument(help="A NIR file.", show_default=False)]
 TimeStep = Annotated[float | None, typer.Option(help="Time step in s; else the file's, or 0.001.", show_default=False)]
-Reset = Annotated[Literal["zero", "subtract"], typer.Option(help="What a spike does to the membrane.")]
+Reset = Annotated[
+    Literal["zero", "subtract"] | None,
+    typer.Option(help="What a spike does to the membrane; else as the file's tool means it.", show_default=False),
+]
+Tool = Literal["nir", "norse", "snntorch", "sinabs", "rockpool", "spyx"]
+From = Annotated[
+    Tool | None, typer.Option("--from", help="The tool that wrote it; else as the file says.", show_default=False)
+]
 
 
 def inspect(file: File) -> None:
@@ -54,7 +61,9 @@ def convert(
     file: File,
     target: Annotated[Path, typer.Argument(help="The file to write.", show_default=False)],
     dt: TimeStep = None,
-    reset: Reset = "zero",
+    reset: Reset = None,
+    written_by: From = None,
+    to: Annotated[Tool, typer.Option("--to", help="The tool that is to run it.")] = "nir",
 ) -> None:
     """Read a NIR file, repair it where need be, and write it anew: explicit shapes, arrays, proven by a run."""
     console = Console()
@@ -64,12 +73,12 @@ def convert(
         import norse
         from norse.backends.nir_export import describe
 
-        model = norse.from_nir(file, dt=dt, reset=reset)
+        model = norse.from_nir(file, dt=dt, reset=reset, dialect=written_by)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said above
             inputs = {name: torch.zeros(1, *shape) for name, shape in describe(file).inputs.items()}
         example: Any = inputs if len(inputs) > 1 else next(iter(inputs.values()))
-        graph: Any = norse.to_nir(model, target, example_input=example, dt=dt)
+        graph: Any = norse.to_nir(model, target, example_input=example, dt=dt if to == "nir" else None, dialect=to)
         console.print(Text(f"{target}: {len(graph.nodes)} nodes. {graph.verification}"))
 
 
@@ -81,7 +90,8 @@ def run(
     ],
     output: Annotated[Path | None, typer.Option(help="Where to write what comes out, as .npy.")] = None,
     dt: TimeStep = None,
-    reset: Reset = "zero",
+    reset: Reset = None,
+    written_by: From = None,
 ) -> None:
     """Run a NIR file on spikes, compiled, and count what comes out."""
     console = Console()
@@ -92,7 +102,7 @@ def run(
         import norse.torch as snn
         from norse.backends.nir_export import describe
 
-        model = norse.compile(snn.Lift(norse.from_nir(file, dt=dt, reset=reset)))
+        model = norse.compile(snn.Lift(norse.from_nir(file, dt=dt, reset=reset, dialect=written_by)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             shapes = describe(file).inputs

@@ -137,6 +137,7 @@ def to_nir(
     time_scaling_factor: float = 1.0,
     subgraphs: bool = False,
     verify: bool = True,
+    dialect: Literal["nir", "norse", "snntorch", "sinabs", "rockpool", "spyx"] = "nir",
 ) -> "nir.NIRGraph":
     """Writes a spiking model in NIR, the exchange format of neuromorphic tools.
 
@@ -162,6 +163,8 @@ def to_nir(
         verify: whether to read the new file before it takes its place, run it by NIR's equations alone, in numpy, and
             compare its spikes and potentials with the model's: on the example input, if it has ticks and is not zero,
             and on random spikes.
+        dialect: the tool that is to run the file, where it is not one that takes NIR at its word: the file says in its
+            way what gives the same spikes there, or there is none. `docs/nir.md` says what each tool computes.
 
     Returns:
         The graph. Its attribute `verification` is the report (None without verify): how many spikes there were, all
@@ -170,7 +173,8 @@ def to_nir(
     Raises:
         TypeError: if model is no module.
         ValueError: if NIR can't say what a layer does, or a weight or parameter is NaN or infinite, or a time constant
-            is not positive; the message names the layer. If the file would not run as the model does.
+            is not positive; the message names the layer. If the dialect's tool can't take a node, which the message
+            names. If the file would not run as the model does.
         OSError: if the file can't be written. The old one stays as it was, whatever is raised.
 
     Example:
@@ -189,6 +193,7 @@ def to_nir(
         time_scaling_factor=time_scaling_factor,
         subgraphs=subgraphs,
         verify=verify,
+        dialect=dialect,
     )
 
 
@@ -196,8 +201,9 @@ def from_nir(
     path_or_graph: "str | os.PathLike[str] | nir.NIRGraph",
     *,
     dt: float | None = None,
-    reset: Literal["zero", "subtract"] = "zero",
+    reset: Literal["zero", "subtract"] | None = None,
     integrator: Literal["euler", "exponential"] = "euler",
+    dialect: Literal["nir", "norse", "snntorch", "sinabs", "rockpool", "spyx"] | None = None,
 ) -> nn.Module:
     """Reads a network in NIR, the exchange format of neuromorphic tools, as a torch module.
 
@@ -215,9 +221,11 @@ def from_nir(
         path_or_graph: a file, or a nir.NIRGraph.
         dt: time step in s; None means that of the file, or 0.001 (with a warning) if it says none.
         reset: whether a spike sets the membrane to v_reset ("zero", as NIR defines it) or lowers it by the threshold
-            ("subtract", as some tools mean it).
+            ("subtract", as some tools mean it). None means the dialect's, which is "zero" for NIR.
         integrator: "euler", which is what most tools do and what a file of `to_nir` means, or "exponential", which
             solves neurons with a leak exactly between spikes.
+        dialect: the tool that wrote the file: it is read as that tool means it. None means what `to_nir` noted in the
+            file, or NIR.
 
     Returns:
         A module of one tick: `forward(x, state=None)` gives (output, state), with x [B, ...]. Several inputs are taken,
@@ -238,7 +246,7 @@ def from_nir(
         >>> z.shape
         torch.Size([100, 8, 4])
     """
-    return nir_export.from_nir(path_or_graph, dt=dt, reset=reset, integrator=integrator)
+    return nir_export.from_nir(path_or_graph, dt=dt, reset=reset, integrator=integrator, dialect=dialect)
 
 
 def check(

@@ -21,12 +21,14 @@ from norse.backends.nir_export.arrays import finite, tensor
 from norse.backends.nir_export.cycles import Edge
 from norse.backends.nir_export.delays import read_delay, waits
 from norse.backends.nir_export.diagram import Diagram, read_diagram, repaired, shape_of
+from norse.backends.nir_export.dialects import DIALECTS, Dialect, dialect_of
 from norse.backends.nir_export.file import read_file
 from norse.backends.nir_export.layers import BY_PRIMITIVE as LAYERS
 from norse.backends.nir_export.levels import Level, paths_of
 from norse.backends.nir_export.neurons import BY_PRIMITIVE as NEURONS
 from norse.backends.nir_export.neurons import ReadNeuron, read_neuron, shortest_time
 from norse.backends.nir_export.scale import Scale
+from norse.backends.nir_export.translate import meant, step_said, time_step
 from norse.torch.module.stateful import is_stateful
 
 DEFAULT_DT = 0.001
@@ -40,11 +42,12 @@ def from_nir(
     path_or_graph: str | os.PathLike[str] | Any,
     *,
     dt: float | None = None,
-    reset: str = "zero",
+    reset: str | None = None,
     integrator: str = "euler",
+    dialect: str | None = None,
 ) -> nn.Module:
     """The graph in a file, or a nir.NIRGraph, as a module of one tick. See `norse.from_nir`."""
-    if reset not in _RESETS:
+    if reset is not None and reset not in _RESETS:
         raise ValueError(f"norse.from_nir: argument reset: expects {' or '.join(_RESETS)}, got {reset!r}")
     if integrator not in _INTEGRATORS:
         expected = " or ".join(_INTEGRATORS)
@@ -58,10 +61,43 @@ def from_nir(
     else:
         got = type(path_or_graph).__name__
         raise TypeError(f"norse.from_nir: argument path_or_graph: expects a path or a nir.NIRGraph, got {got}")
+    if dialect is not None:
+        dialect_of(dialect, "norse.from_nir")
     try:
-        return read_network(graph, dt, reset, integrator).module
+        spoken = _dialect(graph, dialect)
+        if not spoken.is_plain:
+            if integrator != "euler":
+                raise ValueError(
+                    f"{spoken.tool} has an arithmetic of its own: expected integrator='euler', got {integrator!r}"
+                )
+            graph, dt = _in_plain_nir(graph, spoken, dt)
+        return read_network(graph, dt, reset or spoken.reset, integrator).module
     except ValueError as error:
         raise ValueError(f"{where}{error}") from error
+
+
+def _dialect(graph: Any, given: str | None) -> Dialect:
+    """What is given, or what `to_nir` wrote into the file, or NIR; what looks like a tool's own file is said aloud."""
+    if given is not None:
+        return DIALECTS[given]
+    name = graph.metadata.get("dialect") if isinstance(graph.metadata, dict) else None
+    name = name.decode() if isinstance(name, bytes) else name
+    if isinstance(name, str) and name in DIALECTS:
+        return DIALECTS[name]
+    if any(str(node).endswith(ROCKPOOLS_NAMES) for node in graph.nodes):
+        repaired("its nodes have names of Rockpool's; read as NIR says it, which Rockpool does not: dialect='rockpool'")
+    return DIALECTS["nir"]
+
+
+ROCKPOOLS_NAMES = ("_LIFTorch", "_LIFNeuronTorch")
+
+
+def _in_plain_nir(graph: Any, dialect: Dialect, dt: float | None) -> tuple[Any, float]:
+    step = time_step(graph, dialect, dt)
+    if step is None:
+        step = DEFAULT_DT
+        warnings.warn(f"norse.from_nir: the file does not say its time step; dt={step} s is assumed", stacklevel=4)
+    return meant(graph, dialect, step), step
 
 
 @dataclass(frozen=True)
@@ -88,15 +124,7 @@ def _time_step(nodes: Sequence[Any], metadata: Mapping[str, Any], given: float |
         shortest = min((shortest_time(node) for node in nodes), default=float("inf"))
     except ValueError:
         shortest = float("inf")  # no numbers: said of the node when it is read
-    dt, known = given, metadata.get("dt")
-    if (
-        dt is None
-        and known is not None
-        and np.ndim(known) == 0
-        and np.isreal(known)
-        and 0 < float(known) < float("inf")
-    ):
-        dt = float(known)
+    dt = given if given is not None else step_said(metadata)
     if dt is None:
         dt = DEFAULT_DT
         if np.isfinite(shortest) or any(isinstance(node, nir.Delay) for node in nodes):
@@ -247,7 +275,7 @@ class _Reader:
         """Runs one tick of one sample, node by node, and compares with what the nodes say."""
         for source in inputs:
             try:
-                self.shapes[source] = shape_of(self.diagram.nodes[source], MOST_VALUES)
+                self.shapes[source] = self._without_batch(source, shape_of(self.diagram.nodes[source], MOST_VALUES))
             except ValueError as error:
                 raise ValueError(f"node {source!r} (Input): {error}") from error
         for name in order:
@@ -306,6 +334,18 @@ class _Reader:
         repaired(
             f"{where}: its parameters have shape {list(own)}, what comes in has {list(shape)}; taken for all neurons"
         )
+
+    def _without_batch(self, source: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Some writers count a batch of 1 among an Input's dimensions, which no layer behind it has."""
+        after = self._after(source)
+        ranks = {np.ndim(getattr(self.diagram.nodes.get(name), "weight", 0.0)) - 1 for name in after}  # -1: no weights
+        behind = {self.scaled.get(name, name) for target in after for name in self._after(target)}
+        if ranks == {1}:  # a Linear takes any dimensions: the neurons behind it tell how many there are
+            ranks = {len(self.neurons[name].shape) if name in self.neurons else len(shape) for name in behind}
+        if shape[0] != 1 or len(shape) == 1 or ranks != {len(shape) - 1}:
+            return shape
+        repaired(f"node {source!r} (Input): shape {list(shape)} counts a batch; taken as {list(shape[1:])}")
+        return shape[1:]
 
     def _repair_flatten(self, name: str, shape: tuple[int, ...]) -> None:
         """Some writers count the batch among a Flatten's dimensions, though its shape has none."""

@@ -18,19 +18,22 @@ from norse.backends.nir_export.cycles import Edge
 from norse.backends.nir_export.delays import KINDS as DELAYS
 from norse.backends.nir_export.delays import write_delay
 from norse.backends.nir_export.diagram import flattened
+from norse.backends.nir_export.dialects import Dialect, dialect_of
 from norse.backends.nir_export.file import write_file
 from norse.backends.nir_export.layers import INSTEAD, VANISHING, row_of
 from norse.backends.nir_export.nested import nested
 from norse.backends.nir_export.network import Example, Network, trace_network
-from norse.backends.nir_export.neurons import BY_STEP, NEURONS, instead_of, starts_at_rest, write_neuron
+from norse.backends.nir_export.neurons import BY_STEP, NEURONS, check_reset, instead_of, starts_at_rest, write_neuron
 from norse.backends.nir_export.scale import Scale
 from norse.backends.nir_export.timing import Lagged, timed_edges, understood
+from norse.backends.nir_export.translate import said
 from norse.backends.nir_export.verify import Calls
 from norse.backends.nir_export.verify import verify as run_both
 from norse.compiler.ir import Node, Operand, Ref, refs
 from norse.compiler.module import CompiledModule
 from norse.compiler.trace.model import untraceable
 from norse.torch.functional.quantization import QuantizedStep
+from norse.torch.functional.reset import reset_subtract
 from norse.torch.module.quantized import freeze_quantized, is_quantized
 
 DISCRETISATION = "forward Euler, synapse before membrane; IF: v += r * input in each tick"
@@ -45,6 +48,7 @@ def to_nir(
     time_scaling_factor: float = 1.0,
     subgraphs: bool = False,
     verify: bool = True,
+    dialect: str = "nir",
 ) -> Any:
     """The model as a nir.NIRGraph, written to `path` if there is one. See `norse.to_nir`."""
     if not isinstance(model, nn.Module):
@@ -55,15 +59,30 @@ def to_nir(
         model = model.model
     if is_quantized(model):
         model = freeze_quantized(model)  # a file has the rounded numbers
+    spoken = dialect_of(dialect, "norse.to_nir")
     try:
         network = trace_network(model, example_input)
-        writer = _Writer(network, time_scaling_factor)
-        graph = writer.written(dt, subgraphs)
+        writer = _Writer(network, time_scaling_factor, spoken)
+        in_dialect = said(writer.written(dt, subgraphs), spoken)
+        graph = in_dialect.graph
         graph.verification = None
+        if not spoken.is_plain:
+            graph.metadata |= {"discretisation": spoken.tool, "dialect": dialect}
+        if writer.single:
+            warnings.warn(
+                f"norse.to_nir: {spoken.tool} fires several spikes in a tick where v reaches twice v_threshold, and "
+                f"{', '.join(writer.single)} one: the same as long as that does not happen",
+                stacklevel=3,
+            )
+        for calls in writer.calls.values():
+            calls.nodes = [in_dialect.names.get(name, name) for name in calls.nodes]
 
         def check(read: Any) -> None:
             if verify:
-                graph.verification = run_both(read, model, network, writer.calls, graph.metadata["dt"], example_input)
+                graph.verification = run_both(
+                    read, model, network, writer.calls, graph.metadata["dt"], example_input,
+                    spoken, in_dialect.scales, bool(writer.single),
+                )  # fmt: skip
 
         if path is None:
             check(graph)
@@ -88,6 +107,8 @@ Source = str | _LastTick
 class _Writer:
     network: Network
     scaling: float
+    dialect: Dialect
+    single: list[str] = field(default_factory=list)  # layers of one spike a tick, for a tool of several
     nodes: dict[str, Any] = field(default_factory=dict)
     edges: list[tuple[Source, str]] = field(default_factory=list)
     # For every value of the IR, the NIR nodes whose outputs add up to it.
@@ -234,6 +255,9 @@ class _Writer:
         if row.rates:
             self.steps.setdefault(float(module.dt), where)
         try:
+            check_reset(module.p, self.dialect)
+            if self.dialect.reset == "several" and getattr(module.p, "reset_method", None) is reset_subtract:
+                self.single.append(where)
             written = write_neuron(row, module.p, float(module.dt), shape, dtype, self.scaling)
             arrays = {name: finite(value, name) for name, value in weights.items()}
         except ValueError as error:

@@ -70,7 +70,8 @@ def _write_flatten(layer: Any, shape: Shape, leading: int) -> Any:
         raise ValueError(
             f"expected start_dim {leading} or above (a batch is not flattened), got start_dim={layer.start_dim}"
         )
-    return nir.Flatten({"input": np.array(shape)}, start_dim=start, end_dim=-1 if end == rank - 1 else end)
+    # Counted from the end: some tools count a batch in front, some don't.
+    return nir.Flatten({"input": np.array(shape)}, start_dim=start - rank, end_dim=end - rank)
 
 
 def _write_pool(primitive: Any) -> Callable[[Any, Shape, int], Any]:

@@ -14,7 +14,17 @@ from torch import Tensor
 
 import norse.torch as snn
 from norse.backends.nir_export.arrays import numbers, of_shape, uniform
+from norse.backends.nir_export.dialects import Dialect, Reset
 from norse.backends.nir_export.integrator import IntegratorCell, IntegratorParameters, integrator_step
+from norse.backends.nir_export.several_spikes import (
+    SeveralIAFCell,
+    SeveralLIFBoxCell,
+    SeveralLIFCell,
+    kept,
+    several_iaf_step,
+    several_lif_box_step,
+    several_lif_step,
+)
 from norse.torch.functional.iaf import IAFParameters, iaf_feed_forward_step, iaf_step
 from norse.torch.functional.leaky_integrator import LIParameters, li_feed_forward_step, li_step
 from norse.torch.functional.leaky_integrator_box import LIBoxParameters, li_box_feed_forward_step, li_box_step
@@ -35,6 +45,7 @@ class Neuron:
     rates: Mapping[str, str]  # NIR's time constant -> the parameter that is its inverse
     potentials: Mapping[str, str]  # NIR's potential -> the parameter that it is
     start: str  # the parameter that v starts from; "": 0
+    several: Any = None  # its cell of neurons that may fire more than once a tick
 
     @property
     def has_synapse(self) -> bool:
@@ -44,18 +55,19 @@ class Neuron:
 _MEMBRANE, _SYNAPSE = {"tau": "tau_mem_inv"}, {"tau_syn": "tau_syn_inv", "tau_mem": "tau_mem_inv"}
 _LEAK, _SPIKE = {"v_leak": "v_leak"}, {"v_threshold": "v_th", "v_reset": "v_reset"}
 
-# primitive, its steps, cell, recurrent cell, parameters, time constants, potentials, start of v
+# primitive, its steps, cell, recurrent cell, parameters, time constants, potentials, start of v, cell of several spikes
 NEURONS = (
     Neuron(nir.LI, (li_box_feed_forward_step, li_box_step), snn.LIBoxCell, None,
            LIBoxParameters, _MEMBRANE, _LEAK, "v_leak"),
-    Neuron(nir.LIF, (lif_box_feed_forward_step, lif_box_step), snn.LIFBoxCell, snn.LIFBoxRecurrentCell,
-           LIFBoxParameters, _MEMBRANE, {**_LEAK, **_SPIKE}, "v_leak"),
+    Neuron(nir.LIF, (lif_box_feed_forward_step, lif_box_step, several_lif_box_step),
+           snn.LIFBoxCell, snn.LIFBoxRecurrentCell,
+           LIFBoxParameters, _MEMBRANE, {**_LEAK, **_SPIKE}, "v_leak", SeveralLIFBoxCell),
     Neuron(nir.CubaLI, (li_feed_forward_step, li_step), snn.LICell, None,
            LIParameters, _SYNAPSE, _LEAK, "v_leak"),
-    Neuron(nir.CubaLIF, (lif_feed_forward_step, lif_step), snn.LIFCell, snn.LIFRecurrentCell,
-           LIFParameters, _SYNAPSE, {**_LEAK, **_SPIKE}, "v_leak"),
-    Neuron(nir.IF, (iaf_feed_forward_step, iaf_step), snn.IAFCell, snn.IAFRecurrentCell,
-           IAFParameters, {}, _SPIKE, "v_reset"),
+    Neuron(nir.CubaLIF, (lif_feed_forward_step, lif_step, several_lif_step), snn.LIFCell, snn.LIFRecurrentCell,
+           LIFParameters, _SYNAPSE, {**_LEAK, **_SPIKE}, "v_leak", SeveralLIFCell),
+    Neuron(nir.IF, (iaf_feed_forward_step, iaf_step, several_iaf_step), snn.IAFCell, snn.IAFRecurrentCell,
+           IAFParameters, {}, _SPIKE, "v_reset", SeveralIAFCell),
     Neuron(nir.I, (integrator_step,), IntegratorCell, None,
            IntegratorParameters, {}, {}, ""),
 )  # fmt: skip
@@ -92,28 +104,39 @@ BY_PRIMITIVE: Mapping[type, Neuron] = {row.primitive: row for row in NEURONS}
 # ---- to NIR ----------------------------------------------------------------------------------------------------------
 
 
+RESETS: Mapping[Any, Reset] = {reset_value: "zero", reset_subtract: "subtract", kept: "several"}
+
+
+def check_reset(p: Any, dialect: Dialect) -> None:
+    """Raises ValueError if neurons are reset otherwise than the dialect's tool resets them."""
+    method = getattr(p, "reset_method", None)
+    if method is None or (method in RESETS and dialect.accepts(RESETS[method])):
+        return
+    if dialect.reset == "zero":
+        owner, expected = ("NIR's neurons are" if dialect.is_plain else f"{dialect.tool} has neurons"), "reset_value"
+        said = f"{owner} reset to {'v_reset' if dialect.is_plain else '0'}"
+    else:
+        said, expected = f"{dialect.tool} lowers v by the threshold", "reset_subtract"
+    raise ValueError(f"{said}: expected reset_method={expected}, got {getattr(method, '__name__', method)}")
+
+
 def write_neuron(row: Neuron, p: Any, dt: float, shape: tuple[int, ...], dtype: torch.dtype, scaling: float) -> Any:
     """The NIR node of neurons of the given shape. Times are in s: 1 / rate times `scaling`."""
-    if getattr(p, "reset_method", reset_value) is not reset_value:
-        raise ValueError(
-            "NIR's neurons are reset to v_reset: expected reset_method=reset_value, got "
-            f"{getattr(p.reset_method, '__name__', p.reset_method)}"
-        )
     fields: dict[str, Any] = {"r": np.ones(shape, numbers(torch.ones((), dtype=dtype)).dtype)}
-    kept: dict[str, Any] = {}
+    rates: dict[str, Any] = {}
     for field, parameter in row.rates.items():
         rate = of_shape(getattr(p, parameter), shape, dtype, f"p.{parameter}")
         if not (rate > 0).all():
             raise ValueError(f"p.{parameter}: expected rates above 0 (it is 1 / time constant), got {rate.min()}")
         fields[field] = (scaling / rate).astype(rate.dtype)
         if scaling == 1 and not np.array_equal(_inverse(fields[field]), rate):
-            kept[parameter] = rate  # 1 / (1 / rate) is another number: see `_rate`
+            rates[parameter] = rate  # 1 / (1 / rate) is another number: see `_rate`
     for field, parameter in row.potentials.items():
         fields[field] = of_shape(getattr(p, parameter), shape, dtype, f"p.{parameter}")
     if row.has_synapse:
         # Only then is the synapse's jump, dt / tau_syn · w_in, the input itself.
         fields["w_in"] = (fields["tau_syn"].astype(np.float64) / (dt * scaling)).astype(fields["tau_syn"].dtype)
-    return row.primitive(**fields, metadata=kept)
+    return row.primitive(**fields, metadata=rates)
 
 
 def starts_at_rest(row: Neuron, p: Any, state: Any) -> bool:
@@ -138,8 +161,11 @@ class ReadNeuron:
     shape: tuple[int, ...]
     gain: Tensor | None  # None: 1
     integrator: str
+    several: bool = False
 
     def cell(self, dt: float) -> torch.nn.Module:
+        if self.several:
+            return self.row.several(self.p, dt=dt)  # type: ignore[no-any-return]
         return self.row.cell(self.p, dt=dt, **self._options())  # type: ignore[no-any-return]
 
     def _options(self) -> dict[str, str]:
@@ -156,7 +182,7 @@ class ReadNeuron:
 
     def can_recur(self) -> bool:
         """Whether there is a recurrent cell that computes it."""
-        return self.row.recurrent_cell is not None and len(self.shape) == 1
+        return self.row.recurrent_cell is not None and len(self.shape) == 1 and not self.several
 
 
 def read_neuron(node: Any, dt: float, reset: str, integrator: str) -> ReadNeuron:
@@ -175,9 +201,10 @@ def read_neuron(node: Any, dt: float, reset: str, integrator: str) -> ReadNeuron
     fields = {parameter: _rate(node, given[field], parameter) for field, parameter in row.rates.items()}
     fields |= {parameter: given[field] for field, parameter in row.potentials.items()}
     p = row.parameters(**{name: uniform(value) for name, value in fields.items()})
-    if reset == "subtract" and hasattr(p, "reset_method"):
-        p = p._replace(reset_method=reset_subtract)
-    return ReadNeuron(row, p, shape, _gain(given, dt), integrator)
+    several = reset == "several" and hasattr(p, "reset_method")
+    if reset != "zero" and hasattr(p, "reset_method"):
+        p = p._replace(reset_method=kept if several else reset_subtract)
+    return ReadNeuron(row, p, shape, _gain(given, dt), integrator, several)
 
 
 def shortest_time(node: Any) -> float:
@@ -200,11 +227,11 @@ def _gain(given: Mapping[str, Any], dt: float) -> Tensor | None:
 
 def _rate(node: Any, tau: Any, parameter: str) -> Any:
     """1 / tau; or the very rate that was written, if the file keeps it and it still belongs to tau."""
-    kept = (node.metadata or {}).get(parameter) if isinstance(node.metadata, dict) else None
-    if isinstance(kept, np.ndarray) and kept.dtype == tau.dtype and kept.shape == tau.shape:
+    rate = (node.metadata or {}).get(parameter) if isinstance(node.metadata, dict) else None
+    if isinstance(rate, np.ndarray) and rate.dtype == tau.dtype and rate.shape == tau.shape:
         with np.errstate(divide="ignore"):
-            if np.array_equal(_inverse(kept), tau):
-                return kept
+            if np.array_equal(_inverse(rate), tau):
+                return rate
     return _inverse(tau)
 
 

@@ -27,7 +27,7 @@ class Trace:
     potentials: dict[str, Any] = field(default_factory=dict)  # after the reset
 
 
-def run(graph: Any, inputs: Mapping[str, Any], dt: float, judge: Judge | None = None) -> Trace:
+def run(graph: Any, inputs: Mapping[str, Any], dt: float, judge: Judge | None = None, reset: str = "zero") -> Trace:
     """Runs a graph.
 
     Args:
@@ -35,6 +35,8 @@ def run(graph: Any, inputs: Mapping[str, Any], dt: float, judge: Judge | None = 
         inputs: for each Input node, its values [T, ...] in the shape that the node says.
         dt: time step in s.
         judge: sees the spikes of each tick before they count and returns those that do.
+        reset: what a spike does: v becomes v_reset ("zero"), falls by the threshold ("subtract"), or by the threshold
+            as often as that fits into it ("several", in which IF does not fall below minus the threshold).
 
     Returns:
         What happened.
@@ -73,7 +75,7 @@ def run(graph: Any, inputs: Mapping[str, Any], dt: float, judge: Judge | None = 
                 _remember(state[name], x)
                 now[name] = _from_the_past(state[name], held[name] + 1)
             elif type(node) in _NEURONS or isinstance(node, nir.Threshold):
-                now[name] = _neuron(node, name, tick, x, state[name], dt, judge, seen)
+                now[name] = _neuron(node, name, tick, x, state[name], dt, judge, seen, reset)
             else:
                 now[name] = _STATELESS[type(node)](node, x)
         for name in ready:
@@ -91,7 +93,15 @@ def run(graph: Any, inputs: Mapping[str, Any], dt: float, judge: Judge | None = 
 
 
 def _neuron(
-    node: Any, name: str, tick: int, x: Any, state: dict[str, Any], dt: float, judge: Judge | None, seen: list[Any]
+    node: Any,
+    name: str,
+    tick: int,
+    x: Any,
+    state: dict[str, Any],
+    dt: float,
+    judge: Judge | None,
+    seen: list[Any],
+    reset: str,
 ) -> Any:
     if isinstance(node, nir.Threshold):
         v, threshold, resets = x, _of(node.threshold), None
@@ -102,11 +112,15 @@ def _neuron(
             seen.append(("potentials", name, v))
             return v
         threshold, resets = _of(node.v_threshold), _of(node.v_reset)
+        if reset == "several" and isinstance(node, nir.IF):
+            v = np.maximum(v, -threshold)
     z = np.where(v > threshold, 1.0, 0.0)
+    if reset == "several" and resets is not None:
+        z = np.maximum(np.floor(v / threshold), 0.0)
     z = z if judge is None else judge(name, tick, v - threshold, z)
     seen.append(("spikes", name, z))
     if resets is not None:
-        state["v"] = np.where(z > 0, resets, v)
+        state["v"] = np.where(z > 0, resets, v) if reset == "zero" else v - z * threshold
         seen.append(("potentials", name, state["v"]))
     return z
 

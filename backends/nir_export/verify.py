@@ -13,10 +13,13 @@ from torch.utils import _pytree as pytree
 
 import norse.torch as snn
 from norse.backends.nir_export import reference
+from norse.backends.nir_export.dialects import Dialect
 from norse.backends.nir_export.network import Example, Network, tick_of
+from norse.backends.nir_export.translate import Scale, meant
 from norse.torch.module.stateful import is_stateful
 
 MOST_TICKS, FEWEST_TICKS = 64, 4
+WEAKEST, STRONGEST = 0.25, 8.0  # random spikes at the first tick, and at the last
 MOST_PRODUCTS = 6e8  # of weights and inputs, in all ticks: a second or two
 CONVOLUTION = 4.0  # a convolution in float64 takes about so many times as long as a matrix for a product
 # What a file rounds (time constants in float32) may do to a potential in that many ticks, of the largest potential.
@@ -76,6 +79,9 @@ def verify(
     nodes_of: Mapping[str, Calls],
     dt: float,
     example: Example | None,
+    dialect: Dialect,
+    scales: Mapping[str, Scale],
+    weak: bool,
 ) -> Verification:
     """Runs the graph by NIR's equations and the model by torch, in float64 both.
 
@@ -89,11 +95,15 @@ def verify(
         nodes_of: the calls of each module with a threshold or a potential, by its path.
         dt: the graph's time step in s.
         example: the example input.
+        dialect: what the graph is written in.
+        scales: of the potentials of its nodes.
+        weak: whether the random spikes stay weak, as the graph runs as the model does for such input alone.
 
     Raises:
         ValueError: where they differ by more than rounding; the message names the node and the tick.
     """
-    inputs = _inputs(network, example, _ticks(graph))
+    graph = meant(graph, dialect, dt, late=False)
+    inputs = _inputs(network, example, _ticks(graph), WEAKEST if weak else STRONGEST)
     tick, _ = tick_of(model)
     recorded, rounding = _recorded(tick, network, nodes_of, inputs, example)
     tied: list[tuple[str, int]] = []
@@ -103,13 +113,24 @@ def verify(
         if name not in recorded.fired:
             return z
         model_z = recorded.fired[name][t]
-        within = rounding * max(largest.get(name, 0.0), _size(above), 1e-30)
+        factor = _size(scales[name].factor) if name in scales else 1.0
+        within = rounding * max(largest.get(name, 0.0) * factor, _size(above), 1e-30)
         ties = (model_z != z) & (np.abs(above) <= within)
         tied.extend([(name, t)] * int(ties.sum()))
         return np.where(ties, model_z, z)
 
-    trace = reference.run(graph, inputs, dt, judge)
-    return _compared(trace, recorded, len(tied), rounding, lambda: reference.run(_rounded(graph), inputs, dt, judge))
+    def traced(made: Any) -> reference.Trace:
+        trace = reference.run(made, inputs, dt, judge, dialect.reset)
+        for name, scale in scales.items():
+            if name in trace.potentials:
+                trace.potentials[name] = trace.potentials[name] / scale.factor + scale.leak
+        return trace
+
+    trace = traced(graph)
+    try:
+        return _compared(trace, recorded, len(tied), rounding, lambda: traced(_rounded(graph)))
+    except ValueError as error:
+        raise ValueError(f"{error}; {dialect.tool}: {dialect.caveat}" if dialect.caveat else str(error)) from error
 
 
 def _compared(
@@ -196,13 +217,13 @@ def _products(graph: Any) -> float:
     return products
 
 
-def _inputs(network: Network, example: Example | None, ticks: int) -> dict[str, Any]:
+def _inputs(network: Network, example: Example | None, ticks: int, strongest: float) -> dict[str, Any]:
     """By the names of the Input nodes, [T, ...]."""
     random, inputs = np.random.default_rng(0), {}
     given = pytree.tree_leaves(example) if example is not None else []
     for k, (name, value) in enumerate(network.inputs.items()):
         shape = network.shape(value)
-        strength = np.linspace(0.25, 8.0, ticks).reshape(-1, *[1] * len(shape))
+        strength = np.linspace(WEAKEST, strongest, ticks).reshape(-1, *[1] * len(shape))
         made = (random.random((ticks, *shape)) < 0.3) * strength
         own = given[k].detach().cpu().double() if k < len(given) else torch.zeros(0)
         if own.dim() == len(shape) + 2 and bool(own.any()):

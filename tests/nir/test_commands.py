@@ -83,6 +83,18 @@ class TestConvert:
         first, second = (snn.Lift(norse.from_nir(f))(x)[0] for f in (file, tmp_path / "b.nir"))
         assert torch.equal(first, second)
 
+    def test_from_a_tool_to_another(self, tmp_path):
+        call("convert", DATA / "lif_rockpool.nir", tmp_path / "b.nir", "--from", "rockpool", "--to", "sinabs")
+        graph = nir.read(tmp_path / "b.nir")
+        neuron = graph.nodes["1_LIFNeuronTorch"]
+        (tau,) = nir.read(DATA / "lif_rockpool.nir", type_check=False).nodes["1_LIFNeuronTorch"].tau
+        assert neuron.tau == pytest.approx(tau / 0.0001)  # ticks
+        assert neuron.r == 1
+        assert "lowers v by the threshold" in call(
+            "convert", DATA / "lif_norse.nir", tmp_path / "c.nir", "--to", "sinabs", code=1
+        )
+        assert not (tmp_path / "c.nir").exists()
+
     def test_leaves_the_target_where_the_source_is_bad(self, file, tmp_path):
         before = file.read_bytes()
         assert "no such file" in call("convert", tmp_path / "none.nir", file, code=1)

@@ -186,6 +186,32 @@ class TestEquations:
 
 
 class TestRepairs:
+    @pytest.mark.parametrize(("shape", "given"), [((1, 3), (3,)), ((3,), (3,))])
+    def test_an_input_that_counts_the_batch(self, shape, given):
+        fields = {"tau": 0.01, "r": 1.0, "v_leak": 0.0, "v_threshold": 0.2, "v_reset": 0.0}
+        neuron = nir.LIF(**{name: np.full(2, value, np.float32) for name, value in fields.items()})
+        nodes = {
+            "in": nir.Input({"input": np.array(shape)}), "w": nir.Linear(np.ones((2, 3), np.float32)), "lif": neuron,
+            "out": nir.Output({"output": np.array([2])}),
+        }  # fmt: skip
+        graph = nir.NIRGraph(nodes, [("in", "w"), ("w", "lif"), ("lif", "out")], type_check=False)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model = norse.from_nir(graph, dt=0.001)
+        said = [str(warning.message) for warning in caught]
+        assert any("shape [1, 3] counts a batch; taken as [3]" in text for text in said) == (shape != given)
+        assert model(torch.ones(5, *given))[0].shape == (5, 2)
+
+    def test_an_input_of_two_dimensions_that_the_neurons_have_too(self):
+        fields = {"tau": 0.01, "r": 1.0, "v_leak": 0.0, "v_threshold": 0.2, "v_reset": 0.0}
+        neuron = nir.LIF(**{name: np.full((1, 2), value, np.float32) for name, value in fields.items()})
+        nodes = {
+            "in": nir.Input({"input": np.array([1, 3])}), "w": nir.Linear(np.ones((2, 3), np.float32)), "lif": neuron,
+            "out": nir.Output({"output": np.array([1, 2])}),
+        }  # fmt: skip
+        graph = nir.NIRGraph(nodes, [("in", "w"), ("w", "lif"), ("lif", "out")], type_check=False)
+        assert norse.from_nir(graph, dt=0.001)(torch.ones(5, 1, 3))[0].shape == (5, 1, 2)
+
     def test_no_time_step_is_said_aloud(self):
         with pytest.warns(UserWarning, match=r"does not say its time step; dt=0\.001 s is assumed"):
             norse.from_nir(chain(FOREIGN["LIF"]))

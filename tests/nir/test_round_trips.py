@@ -214,7 +214,7 @@ class TestConvolutions:
         assert nodes["1"].tau.shape == (4, 8, 8)
         assert type(nodes["5"]) is nir.SumPool2d
         assert list(nodes["6"].input_type["input"]) == [3, 2, 2]
-        assert (nodes["6"].start_dim, nodes["6"].end_dim) == (0, -1)
+        assert (nodes["6"].start_dim, nodes["6"].end_dim) == (-3, -1)
 
     def test_of_one_dimension(self, tmp_path):
         model = snn.SequentialState(

@@ -1,0 +1,224 @@
+"""A graph of plain NIR as the tool of a dialect is given it, and what a file in a dialect means in plain NIR."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import networkx
+import nir
+import numpy as np
+
+from norse.backends.nir_export.dialects import Dialect
+
+_PORTS = (nir.Input, nir.Output)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Potentials in a file are (v - leak) · factor of a model's v."""
+
+    factor: Any
+    leak: Any
+
+
+@dataclass(frozen=True)
+class Said:
+    """A graph in a dialect; what became of the names of nodes that moved, and of the scale of potentials."""
+
+    graph: Any
+    names: Mapping[str, str] = field(default_factory=dict)
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+
+
+def said(graph: Any, dialect: Dialect) -> Said:
+    """The graph in a dialect, which gives the same spikes in its tool.
+
+    Raises ValueError, with the node's name and what to use instead, where the tool can't take it.
+    """
+    if dialect.is_plain:
+        return Said(graph)
+    dt = float(graph.metadata["dt"])
+    graph = graph if nir.Scale in dialect.takes else _scales_in_weights(graph)
+    nodes, scales = dict(graph.nodes), dict[str, Scale]()
+    for name, node in graph.nodes.items():
+        where = f"node {name!r} ({type(node).__name__})"
+        if isinstance(node, nir.NIRGraph):
+            raise ValueError(f"{where}: expected subgraphs=False for {dialect.tool}")
+        if type(node) not in dialect.write and not isinstance(node, (*_PORTS, *dialect.takes)):
+            instead = dialect.instead.get(type(node), "compute it outside of the tool")
+            raise ValueError(f"{where}: {dialect.tool} does not take it: {instead}")
+        if type(node) in dialect.write:
+            try:
+                nodes[name], factor = dialect.write[type(node)](node, dt)
+            except ValueError as error:
+                raise ValueError(f"{where}, for {dialect.tool}: {error}") from error
+            if hasattr(node, "v_threshold"):
+                leak = getattr(node, "v_leak", np.zeros(()))
+                scales[name] = Scale(np.asarray(factor), np.asarray(leak, np.float64))
+            elif np.any(factor != 1):
+                _shrink_weights(nodes, graph.edges, name, factor, where, dialect)
+    for name, node in nodes.items():
+        if node is not graph.nodes[name]:
+            node.metadata = {}  # a rate that it keeps belongs to other time constants
+    loops = _loops(nodes, graph.edges, dialect)
+    if dialect.chains and any(_neighbours(graph.edges, name, end) > 1 for name in nodes for end in (0, 1)):
+        raise ValueError(
+            f"{dialect.tool} takes a chain of nodes: its neurons fire a tick late, so branches would not meet"
+        )
+    if dialect.late:
+        _check_biases(nodes, graph.edges, dialect)
+    metadata = dict(graph.metadata, dt=dt if dialect.dt is None else dialect.dt)
+    nested, edges = _nested(nodes, graph.edges, loops)
+    scales |= {f"{name}.lif": scales.pop(name) for name in loops}
+    made = nir.NIRGraph(nested, edges, metadata=metadata, type_check=False)
+    return Said(made, {name: f"{name}.lif" for name in loops}, scales)
+
+
+def meant(graph: Any, dialect: Dialect, dt: float, late: bool = True) -> Any:
+    """The plain NIR of a graph in a dialect. With `late` a neuron that fires a tick late has a Delay behind it."""
+    if not dialect.read and not dialect.late:
+        return graph
+    nodes, edges = dict[str, Any](), list(graph.edges)
+    for name, node in graph.nodes.items():
+        if isinstance(node, nir.NIRGraph):
+            nodes[name] = meant(node, dialect, dt, late)
+            continue
+        try:
+            nodes[name] = dialect.read[type(node)](node, dt) if type(node) in dialect.read else node
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"node {name!r} ({type(node).__name__}): {error}") from error
+        if dialect.late and late and hasattr(node, "v_threshold"):
+            wait = f"{name}_late"
+            nodes[wait] = nir.Delay(np.full(np.shape(node.v_threshold), dt, np.float32))
+            edges = [(wait if a == name else a, b) for a, b in edges] + [(name, wait)]
+    return nir.NIRGraph(nodes, edges, metadata=graph.metadata, type_check=False)
+
+
+def time_step(graph: Any, dialect: Dialect, given: float | None) -> float | None:
+    """The time step of a file in a dialect: what is given, the tool's own, or what the file says; None: it does not."""
+    if dialect.dt is not None:
+        if given is not None and not np.isclose(given, dialect.dt, rtol=1e-6, atol=0):
+            raise ValueError(f"argument dt: expected {dialect.dt}, the time step of {dialect.tool}, got {given}")
+        return dialect.dt
+    step = given if given is not None else step_said(graph.metadata)
+    return _time_step_in_r(graph) if step is None and dialect.dt_in_r else step
+
+
+def step_said(metadata: Any) -> float | None:
+    """The time step in a graph's metadata, if there is one that can be."""
+    known = metadata.get("dt") if isinstance(metadata, dict) else None
+    if known is None or np.ndim(known) or not np.isreal(known) or not 0 < float(known) < float("inf"):
+        return None
+    return float(known)
+
+
+def _time_step_in_r(graph: Any) -> float | None:
+    """From r = exp(-dt / tau) tau / dt, by Newton's method from r = tau / dt - 1, which is near."""
+    steps = []
+    for node in graph.nodes.values():
+        if isinstance(node, nir.LIF | nir.CubaLIF):
+            tau = np.asarray(node.tau if isinstance(node, nir.LIF) else node.tau_mem, np.float64)
+            r = np.asarray(node.r, np.float64)
+            if not (r > 0).all():
+                raise ValueError(f"its r does not tell its time step, {r.min()}: pass dt=")
+            ticks = r + 1
+            for _ in range(20):
+                decay = np.exp(-1 / ticks)
+                ticks = ticks - (ticks * decay - r) / (decay * (1 + 1 / ticks))
+            steps += (tau / ticks).ravel().tolist()
+    if not steps:
+        return None
+    if not np.allclose(steps, steps[0], rtol=1e-3):
+        raise ValueError(f"its neurons have time steps from {min(steps):.4g} to {max(steps):.4g} s: pass dt=")
+    return float(f"{steps[0]:.6g}")  # r is float32
+
+
+def _neighbours(edges: Any, name: str, end: int) -> int:
+    return sum(edge[end] == name for edge in edges)
+
+
+def _shrink_weights(nodes: dict[str, Any], edges: Any, name: str, factor: Any, where: str, dialect: Dialect) -> None:
+    """What a neuron without a threshold gives is its potential: its input is made as much smaller as that is larger."""
+    for source in [a for a, b in edges if b == name]:
+        scaled = _scaled(nodes[source], 1 / factor) if _neighbours(edges, source, 0) == 1 else None
+        if scaled is None:
+            raise ValueError(f"{where}: for {dialect.tool} its input is scaled: expected it from a Linear of its own")
+        nodes[source] = scaled
+
+
+def _scales_in_weights(graph: Any) -> Any:
+    """Without the Scales that can be part of the weights before them."""
+    nodes, edges = dict(graph.nodes), list(graph.edges)
+    for name, node in graph.nodes.items():
+        sources = [a for a, b in edges if b == name]
+        if isinstance(node, nir.Scale) and len(sources) == 1 and _neighbours(edges, sources[0], 0) == 1:
+            scaled = _scaled(nodes[sources[0]], np.asarray(node.scale, np.float64))
+            if scaled is not None:
+                nodes[sources[0]] = scaled
+                del nodes[name]
+                edges = [(sources[0] if a == name else a, b) for a, b in edges if b != name]
+    return nir.NIRGraph(nodes, edges, metadata=graph.metadata, type_check=False)
+
+
+def _scaled(node: Any, factor: Any) -> Any:
+    """Weights that give `factor` times as much; None if a node has none that can."""
+    alike = factor.size > 0 and bool((factor == factor.flat[0]).all())
+    if not isinstance(node, nir.Linear | nir.Affine | nir.Conv1d | nir.Conv2d) or (
+        np.ndim(node.weight) > 2 and not alike
+    ):
+        return None
+    made = copy.copy(node)
+    rows = np.broadcast_to(factor.flat[0] if alike else factor, node.weight.shape[:1])
+    made.weight = (node.weight * rows.reshape(-1, *[1] * (node.weight.ndim - 1))).astype(node.weight.dtype)
+    if hasattr(node, "bias"):
+        made.bias = (node.bias * rows).astype(node.bias.dtype)
+    return made
+
+
+def _check_biases(nodes: Mapping[str, Any], edges: Any, dialect: Dialect) -> None:
+    """Behind a neuron that fires a tick late a bias acts for one tick more, before the first spike can come."""
+    following: networkx.DiGraph = networkx.DiGraph(list(edges))
+    for name, node in nodes.items():
+        late = any(hasattr(nodes[before], "v_threshold") for before in networkx.ancestors(following, name))
+        if late and isinstance(node, nir.Affine) and np.any(node.bias):
+            where = f"node {name!r} (Affine): neurons of {dialect.tool} fire a tick late"
+            raise ValueError(f"{where}, and a bias behind them acts in that tick: use nn.Linear with bias=False")
+
+
+def _loops(nodes: Mapping[str, Any], edges: Any, dialect: Dialect) -> dict[str, str]:
+    """The neurons that become graphs of their own, and the weights that feed each back."""
+    if dialect.cycles == "any":
+        return {}
+    circles: networkx.DiGraph = networkx.DiGraph(list(edges))
+    loops: dict[str, str] = {}
+    for part in networkx.strongly_connected_components(circles):
+        if len(part) == 1 and not any(circles.has_edge(name, name) for name in part):
+            continue
+        names = " -> ".join(sorted(part))
+        if dialect.cycles == "none":
+            raise ValueError(
+                f"nodes {names}: {dialect.tool} takes no recurrence: use a layer without recurrent weights"
+            )
+        weights = [name for name in part if isinstance(nodes[name], nir.Linear)]
+        neurons = [name for name in part if type(nodes[name]) in dialect.write]
+        if len(part) != 2 or len(weights) != 1 or len(neurons) != 1 or _neighbours(edges, weights[0], 1) > 1:
+            raise ValueError(f"nodes {names}: {dialect.tool} takes one neuron layer with one Linear back to itself")
+        loops[neurons[0]] = weights[0]
+    return loops
+
+
+def _nested(
+    nodes: Mapping[str, Any], edges: Any, loops: Mapping[str, str]
+) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    kept: dict[str, Any] = {}
+    for name, node in nodes.items():
+        if name in loops:
+            shape = np.array(np.shape(node.v_threshold))
+            inner = {"input": nir.Input({"input": shape}), "lif": node, "w_rec": nodes[loops[name]]}
+            inner["output"] = nir.Output({"output": shape})
+            within = [("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")]
+            kept[name] = nir.NIRGraph(inner, within, metadata={}, type_check=False)
+        elif name not in loops.values():
+            kept[name] = node
+    return kept, [(a, b) for a, b in edges if a in kept and b in kept]

@@ -1,0 +1,117 @@
+"""The graphs that consumers are given: every primitive, and three networks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import norse.torch as snn
+from norse.backends.nir_export.integrator import IntegratorCell
+from norse.backends.nir_export.scale import Scale
+from norse.torch.functional.reset import reset_subtract, reset_value
+
+TICKS = 100
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A consumer's neurons: how they are reset, and how much higher thresholds are for one spike a tick to do."""
+
+    reset: Any
+    height: float = 1.0
+
+    def th(self, v_th: float, more: float = 1.0) -> torch.Tensor:
+        return torch.tensor(v_th * (self.height * more if self.height > 1 else 1.0))
+
+
+KINDS = {"zero": Kind(reset_value), "subtract": Kind(reset_subtract), "several": Kind(reset_subtract, 2.0)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, made for the neurons that a consumer has."""
+
+    make: Callable[[Kind], nn.Module]
+    shape: tuple[int, ...] = (3,)
+
+    def model(self, reset: str) -> nn.Module:
+        torch.manual_seed(1)
+        model = self.make(KINDS[reset]).eval()
+        with torch.no_grad():
+            fired = False
+            for module in model.modules():
+                fired |= hasattr(getattr(module, "p", None), "v_th")
+                if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
+                    fan_in = module.weight[0].numel()
+                    module.weight += 0.25 / fan_in**0.5
+                    if reset == "several":  # no inhibition, which Sinabs' IF cuts off
+                        module.weight.abs_()
+                        if module.bias is not None:
+                            module.bias.abs_()
+                    if reset == "subtract" and fired and module.bias is not None:  # Spyx, whose neurons are late
+                        module.bias.zero_()
+        return model
+
+    def spikes(self, seed: int = 0) -> Any:
+        """[T, ...], 0 and 1."""
+        return ((np.random.default_rng(seed).random((TICKS, *self.shape)) < 0.4) * 1.0).astype(np.float32)
+
+
+def _chain(*layers: Any) -> nn.Module:
+    return snn.SequentialState(*layers)
+
+
+def _lif(kind: Kind) -> nn.Module:
+    return snn.LIFCell(snn.LIFParameters(v_th=kind.th(0.3, 2.0), reset_method=kind.reset))
+
+
+def _box(kind: Kind) -> nn.Module:
+    return snn.LIFBoxCell(snn.LIFBoxParameters(v_th=kind.th(0.15), reset_method=kind.reset))
+
+
+def _iaf(kind: Kind, more: float = 1.0) -> nn.Module:
+    return snn.IAFCell(snn.IAFParameters(v_th=kind.th(1.5, more), reset_method=kind.reset))
+
+
+def _recurrent(kind: Kind, inputs: int) -> nn.Module:
+    return snn.LIFRecurrentCell(inputs, 6, snn.LIFParameters(v_th=kind.th(0.3, 2.0), reset_method=kind.reset))
+
+
+IMAGE = (1, 6, 6)
+PRIMITIVES: dict[str, Case] = {
+    "Affine": Case(lambda kind: _chain(nn.Linear(3, 5))),
+    "Linear": Case(lambda kind: _chain(nn.Linear(3, 5, bias=False))),
+    "Scale": Case(lambda kind: _chain(nn.Linear(3, 5), Scale(torch.arange(1.0, 6.0)))),
+    "Conv1d": Case(lambda kind: _chain(nn.Conv1d(1, 2, 3)), (1, 8)),
+    "Conv2d": Case(lambda kind: _chain(nn.Conv2d(1, 2, 3, bias=False)), IMAGE),
+    "Flatten": Case(lambda kind: _chain(nn.Flatten(), nn.Linear(36, 5)), IMAGE),
+    "AvgPool2d": Case(lambda kind: _chain(nn.Conv2d(1, 2, 3), nn.AvgPool2d(2)), IMAGE),
+    "SumPool2d": Case(lambda kind: _chain(nn.Conv2d(1, 2, 3), nn.LPPool2d(1, 2)), IMAGE),
+    "Threshold": Case(lambda kind: _chain(nn.Linear(3, 5), snn.Threshold(torch.tensor(0.5)))),
+    "Delay": Case(lambda kind: _chain(nn.Linear(3, 5), snn.SynapseDelayCell(torch.tensor(0.002), 0.002))),
+    "I": Case(lambda kind: _chain(nn.Linear(3, 5), IntegratorCell())),
+    "IF": Case(lambda kind: _chain(nn.Linear(3, 5), _iaf(kind))),
+    "LI": Case(lambda kind: _chain(nn.Linear(3, 5), snn.LIBoxCell())),
+    "LIF": Case(lambda kind: _chain(nn.Linear(3, 5), _box(kind))),
+    "CubaLI": Case(lambda kind: _chain(nn.Linear(3, 5), snn.LICell())),
+    "CubaLIF": Case(lambda kind: _chain(nn.Linear(3, 5), _lif(kind))),
+}
+NETWORKS: dict[str, Case] = {
+    "feed-forward, LIF": Case(
+        lambda kind: _chain(nn.Linear(3, 20), _box(kind), nn.Linear(20, 5), _box(kind))
+    ),
+    "feed-forward, CubaLIF": Case(
+        lambda kind: _chain(nn.Linear(3, 20), _lif(kind), nn.Linear(20, 5), _lif(kind))
+    ),
+    "recurrent, CubaLIF": Case(lambda kind: _chain(nn.Linear(3, 4), _recurrent(kind, 4), nn.Linear(6, 5), _lif(kind))),
+    "convolution, IF": Case(
+        lambda kind: _chain(
+            nn.Conv2d(1, 2, 3), _iaf(kind), nn.LPPool2d(1, 2), nn.Flatten(), nn.Linear(8, 5), _iaf(kind, 2.0)
+        ),
+        IMAGE,
+    ),
+}  # fmt: skip
+CASES = PRIMITIVES | NETWORKS
