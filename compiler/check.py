@@ -44,9 +44,10 @@ def check_step(step: Step, activation: Any, arguments: tuple[Any, ...]) -> None:
     """Raises Unsupported where they disagree. `arguments` are those of the trace; input and state may be fake."""
     adjoints: dict[frozenset[str], _Differentiated] = {}  # by what is wanted: draws differ in their numbers alone
     try:
-        taken = [_check_draw(step, activation, arguments, scale, adjoints) for scale in _DRAWS]
-        if not any(taken) and not _check_draw(step, activation, arguments, _CHANCES, adjoints):
-            raise Unsupported("it takes random numbers, and numbers from 0 to 1, for no probabilities")
+        with torch.inference_mode(False):  # gradients are compared wherever the model is called
+            taken = [_check_draw(step, activation, arguments, scale, adjoints) for scale in _DRAWS]
+            if not any(taken) and not _check_draw(step, activation, arguments, _CHANCES, adjoints):
+                raise Unsupported("it takes random numbers, and numbers from 0 to 1, for no probabilities")
     except Unsupported:
         raise
     except Exception as error:

@@ -68,7 +68,7 @@ class Facts:
         _, fact, tensors = held
         if not tensors:
             return fact
-        return fact, [(tensor._version, tensor.dtype, tensor.shape, tensor.requires_grad) for tensor in tensors]
+        return fact, [self._of_tensor(tensor) for tensor in tensors]
 
     def is_constant(self, value: Any) -> bool:
         """Whether this value was met while learning, and its identity alone says that it is as it was."""
@@ -86,7 +86,8 @@ class Facts:
         if kind is MethodType:
             return self._of(value.__func__), self._of(value.__self__, depth - 1)
         if isinstance(value, tuple | list) and depth > 0:
-            return kind, [self._of(part, depth - 1) for part in value]
+            parts = [self._of(part, depth - 1) for part in value]
+            return kind, (parts, self._of(vars(value), depth - 1)) if hasattr(value, "__dict__") else parts
         if isinstance(value, dict) and depth > 0:
             return kind, [(self._of(key, 1), self._of(part, depth - 1)) for key, part in value.items()]
         return self._of_object(value, kind, depth)
@@ -180,7 +181,7 @@ class Facts:
 
 def _stays(value: Any) -> bool:
     """Whether it can't change, but for tensors in it. Of functions and classes, what they read is looked at apart."""
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and not hasattr(value, "__dict__"):
         return all(_stays(part) or (type(part) is Tensor and not part.is_inference()) for part in value)
     return type(value) in _SIMPLE or isinstance(value, float | FunctionType | type)
 

@@ -64,14 +64,14 @@ class Guard:
         self._facts.learn(self._snapshot)
         # Most attributes are what they were, and can't have changed: these are not looked into.
         self._constants = [
-            (module.__dict__, name, module.__dict__[name])
+            (module, name, module.__dict__[name])
             for module, names, _ in self._settings
             for name in names
             if self._facts.is_constant(module.__dict__[name])
         ]
-        constant = {(id(own), name) for own, name, _ in self._constants}
+        constant = {(module, name) for module, name, _ in self._constants}
         self._settings = [
-            (module, tuple(name for name in names if (id(module.__dict__), name) not in constant), everything)
+            (module, tuple(name for name in names if (module, name) not in constant), everything)
             for module, names, everything in self._settings
         ]
         self._seen = self._snapshot()
@@ -80,8 +80,8 @@ class Guard:
         if any(list(module._modules.items()) != children for module, children in self._tree):
             return False
         of = self._facts.of
-        for own, name, value in self._constants:
-            now = own.get(name, _ABSENT)
+        for module, name, value in self._constants:
+            now = module.__dict__.get(name, _ABSENT)
             if now is not value and of(now) != of(value):
                 return False
         return self._snapshot() == self._seen
@@ -132,6 +132,5 @@ def _within(path: str, other: str) -> bool:
 
 
 def _tensor(tensor: Tensor, sizes: bool) -> Any:
-    if sizes:
-        return tensor.dtype, tensor.device, tensor.shape, tensor.requires_grad
-    return tensor.dtype, tensor.device, tensor.ndim, tensor.requires_grad
+    shape = tensor.shape if sizes else tensor.ndim
+    return type(tensor), tensor.dtype, tensor.device, shape, tensor.requires_grad

@@ -406,7 +406,8 @@ class CompiledModule(nn.Module):
             trace = _traced(model, args, kwargs, options.exact)
             modules = dict(model.named_modules())
             ticks = run_pipeline(trace.graph, options.exact)
-            options.synapses.ahead(ticks)
+            if options.synapses.ahead is not None:
+                options.synapses.ahead(ticks)
             if options.exact:
                 check_order(trace.graph, ticks, modules)
             apart = made_apart(trace.graph)

@@ -11,11 +11,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from threading import Thread
 
 import platformdirs
 import torch
@@ -39,7 +39,7 @@ class Builds:
     compiled: int = 0
     found: int = 0
     loaded: dict[str, ctypes.CDLL] = field(default_factory=dict)
-    ahead: dict[str, Thread] = field(default_factory=dict)  # what is compiled at this moment, before it is needed
+    ahead: dict[str, Future[None]] = field(default_factory=dict)  # what is compiled at this moment, before it is needed
 
 
 BUILDS = Builds()
@@ -124,8 +124,8 @@ def load(source: str, *, fast_math: bool = False) -> ctypes.CDLL:
     flags = (*_FLAGS, *(_FAST if fast_math else _EXACT), compiler.native)
     key = _key(source, compiler, flags)
     if key not in BUILDS.loaded:
-        if (building := BUILDS.ahead.pop(key, None)) is not None:
-            building.join()
+        if key in BUILDS.ahead:
+            BUILDS.ahead[key].result()
         BUILDS.loaded[key] = _load_file(cache_directory() / f"{key}.so", source, compiler, flags)
     return BUILDS.loaded[key]
 
@@ -143,8 +143,13 @@ def begin(source: str) -> None:
     key = _key(source, compiler, flags)
     path = directory / f"{key}.so"
     if key not in BUILDS.loaded and key not in BUILDS.ahead and not _is_whole(path):
-        BUILDS.ahead[key] = Thread(target=_compile_quietly, args=(path, source, compiler, flags))
-        BUILDS.ahead[key].start()
+        with suppress(RuntimeError):  # no thread can be started, or Python ends
+            BUILDS.ahead[key] = _threads().submit(_compile_quietly, path, source, compiler, flags)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count())
 
 
 def _compile_quietly(path: Path, source: str, compiler: Compiler, flags: tuple[str, ...]) -> None:
@@ -154,6 +159,7 @@ def _compile_quietly(path: Path, source: str, compiler: Compiler, flags: tuple[s
 
 def _after_fork() -> None:
     BUILDS.ahead.clear()  # the child has no threads to wait for
+    _threads.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -57,7 +57,9 @@ class Level:
         level = self
         for name in dict.fromkeys(path[0] for path in self.paths.values() if path):
             inside = [node for node in level.modules if level.paths[node][:1] == (name,)]
-            if name not in level.modules and has_one_door(inside, level.edges):
+            part = set(inside)
+            waits = any((a in part) != (b in part) for a, b in level.delayed)  # at the border: nowhere to wait there
+            if name not in level.modules and not waits and has_one_door(inside, level.edges):
                 level = level._with(name, inside)
         return level._built()
 

@@ -188,7 +188,8 @@ def _with_trains(steps: list[Runs], graph: Graph, starts: set[int]) -> list[Runs
 
 @cache
 def _nothing(dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.full((), torch.nan, dtype=dtype, device=device)
+    with torch.inference_mode(False):  # it outlives the call, and others learn
+        return torch.full((), torch.nan, dtype=dtype, device=device)
 
 
 def _train(name: str) -> str:

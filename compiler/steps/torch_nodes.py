@@ -38,7 +38,7 @@ class Synapses:
     linear: Callable[[Tensor, Tensor, Tensor | None], Tensor] = functional.linear
     layers: Mapping[type, Callable[[Any, Tensor], Tensor]] = field(default_factory=dict)
     fuses: Fuses | None = None  # what runs a linear layer together with the loop behind it
-    ahead: Callable[[Graph], None] = lambda graph: None  # begins to prepare what a graph will need
+    ahead: Callable[[Graph], None] | None = None  # begins to prepare what a graph will need
 
 
 class TorchStep:

@@ -284,6 +284,10 @@ class _ModelRecorder(Recorder):
         x, state = _input_and_state(module, *args, **kwargs)
         if x.fake.is_sparse:
             raise Unsupported("its input is sparse")
+        stands_in = module._parameters.get("recurrent_weights")
+        if stands_in is not None and not isinstance(stands_in, nn.Parameter) and not module.autapses:
+            # Its diagonal is masked at every call, where a hook keeps that of a parameter zero.
+            raise Unsupported("other tensors stand for its recurrent weights (torch.func.functional_call)")
         own_time = isinstance(module, OVER_TIME)
         if own_time and self.lifted:
             raise Unsupported("it is a layer over time inside a Lift")

@@ -15,6 +15,7 @@ from torch.autograd import forward_ad
 import norse
 import norse.torch as snn
 from norse.compiler.module import CompiledModule
+from norse.compiler.steps import fused_layer
 from norse.torch.functional.lif import LIFParameters
 from norse.torch.module.stateful import is_stateful
 
@@ -314,12 +315,15 @@ class Scales(nn.Module):
         super().__init__()
         self.factor, self.mode, self.factors, self.named = 1.5, "times", [2.0, 1.0], {"shift": 0.1}
         self.settings = SimpleNamespace(clip=3.0)
+        self.tuned = Tuned((1.2,))
+        self.tuned.gain = 1.0
         self.shift = torch.tensor(0.2, dtype=torch.float64)
         self.register_buffer("gain", torch.tensor(1.1, dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x * self.factor * self.factors[0] + self.named["shift"] + self.shift
         x = x * self.gain if self.mode == "times" else x / self.gain
+        x = x * self.tuned[0] * self.tuned.gain
         return x.clamp(-self.settings.clip, self.settings.clip)
 
 
@@ -335,7 +339,15 @@ ATTRIBUTES: dict[str, Callable[[Scales], object]] = {
     "an object": lambda m: setattr(m, "settings", SimpleNamespace(clip=1.0)),
     "an object's attribute": lambda m: setattr(m.settings, "clip", 1.0),
     "a method": lambda m: setattr(m, "forward", MethodType(lambda self, x: x * self.factor, m)),
+    "all attributes": lambda m: setattr(m, "__dict__", {**m.__dict__, "factor": 0.5}),
+    "an attribute of a tuple": lambda m: setattr(m.tuned, "gain", 0.5),
 }
+
+
+class Tuned(tuple[float, ...]):
+    """A tuple that has attributes too."""
+
+    gain = 1.0
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
@@ -349,6 +361,17 @@ def test_the_next_call_is_right_after_a_users_module_changed(name: str) -> None:
     for _ in range(2):
         assert_same_results(observe(compiled, X), theirs)
     assert not torch.equal(before.results[0], theirs.results[0]), "the change shows nothing"
+
+
+def test_a_buffer_in_a_tuple_counts_as_the_buffer() -> None:
+    """Its value is an argument of the trace, whatever else holds it."""
+    model = Scales()
+    model.pair = (model.gain, 1.0)
+    compiled = norse.compile(model, exact=True)
+    for _ in range(3):
+        assert torch.equal(compiled(X), model(X))
+        model.gain.add_(0.1)
+    assert len(compiled.__dict__["_variants"]) == 1
 
 
 GAIN = SimpleNamespace(value=1.5)
@@ -570,6 +593,25 @@ class TestGradModes:
                 theirs, mine = eager(X), compiled(X)
                 assert torch.equal(mine[0], theirs[0]) and mine[0].is_inference()
 
+    def test_a_step_of_the_users_compiles_in_inference_mode(self) -> None:
+        def integrate(x: Tensor, v: Tensor, p: Tensor, dt: float) -> tuple[Tensor, Tensor]:
+            return v + p * x, v + p * x
+
+        model = snn.SNN(integrate, lambda x: torch.zeros_like(x[0]), p=nn.Parameter(torch.tensor(0.5).double()))
+        compiled = norse.compile(model, fullgraph=True)
+        with torch.inference_mode():
+            assert torch.equal(compiled(X)[0], model(X)[0])
+        assert "native loop" in compiled.explain()
+
+    def test_a_fused_layer_learns_after_a_first_call_in_inference_mode(self) -> None:
+        fused_layer._nothing.cache_clear()  # as in a new process
+        layer = nn.Linear(6, 8)
+        compiled = norse.compile(snn.SequentialState(layer, snn.LIF()), sparse=True)
+        with torch.inference_mode():
+            compiled(X.float())
+        compiled(X.float())[0].sum().backward()
+        assert layer.weight.grad is not None
+
     def test_a_first_call_in_inference_mode_does_no_harm(self) -> None:
         compiled = norse.compile(network().eval(), exact=True)
         with torch.inference_mode():
@@ -695,7 +737,8 @@ class TestItIsTheModel:
         model = snn.SequentialState(nn.Linear(6, 8), snn.LIF(), snn.LIFRecurrent(8, 7)).double()
         compiled = norse.compile(model, exact=True)
         compiled(X)
-        others = {name: 1.1 * tensor.detach() for name, tensor in compiled.named_parameters()}
+        # also on the diagonal of the recurrent weights, which eager masks
+        others = {name: 1.1 * tensor.detach() + 0.1 for name, tensor in compiled.named_parameters()}
         theirs = torch.func.functional_call(copy.deepcopy(compiled.model), others, (X,))
         assert torch.equal(torch.func.functional_call(compiled, others, (X,))[0], theirs[0])
 

@@ -59,6 +59,31 @@ def test_nothing_but_libraries_and_their_digests_is_left_in_the_cache(cache: Pat
     assert sorted(path.suffix for path in cache.iterdir()) == [".sha256", ".so"]
 
 
+def test_a_library_that_is_begun_is_waited_for(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    builds = forget(monkeypatch)
+    build.begin(SOURCE)
+    build.begin(SOURCE)
+    assert answer(build.load(SOURCE)) == 3
+    assert (builds.compiled, builds.found) == (0, 1), "it was built twice"
+    assert len(libraries(cache)) == 1
+
+
+def test_what_cannot_be_begun_is_built_when_it_is_loaded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoThreads:
+        def submit(self, *_: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(build, "_threads", NoThreads)
+    build.begin(SOURCE)
+    assert answer(build.load(SOURCE)) == 3
+
+
+def test_what_is_begun_and_refused_says_so_when_it_is_loaded(cache: Path) -> None:
+    build.begin("no C++")
+    with pytest.raises(BackendUnavailable, match="refused"):
+        build.load("no C++")
+
+
 @pytest.mark.parametrize("kept", [0, 100, 1000, 0.5, 0.99], ids=lambda kept: f"{kept} of it kept")
 def test_a_damaged_library_is_built_anew(cache: Path, monkeypatch: pytest.MonkeyPatch, kept: float) -> None:
     build.load(SOURCE)

@@ -127,3 +127,26 @@ def test_where_a_cycle_passes_the_border_the_graph_is_put_in_its_place() -> None
     read = norse.from_nir(outer)
     assert {name for name, _ in read.named_children()} == {"block_0", "block_1", "back"}
     assert torch.equal(snn.Lift(read)(x)[0], snn.Lift(model)(x)[0])
+
+
+@pytest.mark.parametrize("before", ["a node", "a graph"])
+def test_an_edge_that_waits_at_the_border_keeps_its_tick(before: str) -> None:
+    """A delay of two ticks in a cycle that halves: an impulse comes out halved every second tick. All that leads into
+    such a delay is of the last tick, also what comes from outside of its graph."""
+    ports = {"input": nir.Input(np.array([1])), "output": nir.Output(np.array([1]))}
+    half, one = nir.Linear(np.array([[0.5]], np.float32)), nir.Linear(np.array([[1.0]], np.float32))
+    cycle = nir.NIRGraph(
+        {**ports, "d": nir.Delay(np.array([0.002], np.float32)), "w": half},
+        [("input", "d"), ("d", "w"), ("w", "d"), ("w", "output")],
+        type_check=False,
+    )
+    chain = nir.NIRGraph({**ports, "p": one, "q": one}, [("input", "p"), ("p", "q"), ("q", "output")], type_check=False)
+    outer = nir.NIRGraph(
+        {**ports, "first": one if before == "a node" else chain, "cycle": cycle, "last": one},
+        [("input", "first"), ("first", "cycle"), ("cycle", "last"), ("last", "output")],
+        type_check=False,
+    )
+    impulse = torch.zeros(8, 1, 1)
+    impulse[0] = 1
+    out, _ = snn.Lift(norse.from_nir(outer, dt=0.001))(impulse)
+    assert out.flatten().tolist() == [0, 0, 0.5, 0, 0.25, 0, 0.125, 0]
