@@ -17,6 +17,7 @@ import norse.torch as snn
 from norse.compiler.module import CompiledModule
 from norse.compiler.steps import fused_layer
 from norse.torch.functional.lif import LIFParameters
+from norse.torch.functional.threshold import threshold
 from norse.torch.module.stateful import is_stateful
 
 from .comparison import Observation, assert_same_gradients, assert_same_results, assert_spikes_and_silence, observe
@@ -595,7 +596,8 @@ class TestGradModes:
 
     def test_a_step_of_the_users_compiles_in_inference_mode(self) -> None:
         def integrate(x: Tensor, v: Tensor, p: Tensor, dt: float) -> tuple[Tensor, Tensor]:
-            return v + p * x, v + p * x
+            v = v + p * x
+            return threshold(v - 1, "super", 100.0), v
 
         model = snn.SNN(integrate, lambda x: torch.zeros_like(x[0]), p=nn.Parameter(torch.tensor(0.5).double()))
         compiled = norse.compile(model, fullgraph=True)
