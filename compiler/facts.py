@@ -38,8 +38,9 @@ class Facts:
         self._known = {id(value) for value in self._kept}  # parts of the model: looked at by others
         self._functions: dict[FunctionType, tuple[tuple[str, ...], frozenset[str]]] = {}
         self._classes: dict[type, None] = {}
-        # By identity: a value that stays as it is but for tensors in it, what it says, and those tensors.
-        self._unchanging: dict[int, tuple[Any, Any, tuple[Tensor, ...]]] = {}
+        # By identity: a value that stays as it is but for tensors in it, what it says, and those tensors, with whether
+        # they are known to be parts of the model.
+        self._unchanging: dict[int, tuple[Any, Any, tuple[tuple[Tensor, bool], ...]]] = {}
         self._learning = False
 
     def learn(self, snapshot: Callable[[], list[Any]]) -> list[Any]:
@@ -64,11 +65,14 @@ class Facts:
         if held is None:
             if not (self._learning and _stays(value)):
                 return self._of(value)
-            held = self._unchanging[id(value)] = value, self._of(value), tuple(_tensors_in(value))
+            tensors = tuple((tensor, id(tensor) in self._known) for tensor in _tensors_in(value))
+            held = self._unchanging[id(value)] = value, self._of(value), tensors
         _, fact, tensors = held
         if not tensors:
             return fact
-        return fact, [self._of_tensor(tensor) for tensor in tensors]
+        return fact, [
+            (None if known else x._version, x.dtype, x.device, x.shape, x.requires_grad) for x, known in tensors
+        ]
 
     def is_constant(self, value: Any) -> bool:
         """Whether this value was met while learning, and its identity alone says that it is as it was."""

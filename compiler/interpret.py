@@ -27,7 +27,7 @@ def run_nodes(nodes: Iterable[Node], values: MutableMapping[str, Any]) -> None:
 
 
 def run_node(node: Node, values: MutableMapping[str, Any]) -> None:
-    operands = [values[x.name] if isinstance(x, Ref) else value_of(x, values) for x in node.inputs]
+    operands = [values[x.name] if type(x) is Ref else value_of(x, values) for x in node.inputs]
     if node.op == "custom":
         result = node.attrs["_apply"](*spliced(node, operands))
     elif node.op == "call":

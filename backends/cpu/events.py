@@ -14,6 +14,7 @@ from norse.backends.cpu.build import load_runtime
 from norse.backends.cpu.memory import empty
 from norse.backends.cpu.threads import gomp_parallel, threads_for
 
+_ALONE = 1 << 19  # values; one thread lists fewer in one pass, before two of them would be through the two passes
 _MOST_EVENTS = (1 << 31) - 64  # places are numbers of 32 bits
 
 
@@ -37,30 +38,24 @@ def find_events(rows: Tensor, most: int) -> Events | None:
     if most < 0:
         return None
     count, inputs = rows.shape
-    library, threads = _library(rows.dtype), threads_for(rows.numel())
-    bits = torch.empty(count * -(-inputs // 64), dtype=torch.int64)
-    begin = torch.empty(count + 1, dtype=torch.int32)
-    analog = ctypes.c_int32()
-    x = rows.data_ptr()
-    gomp = gomp_parallel()
-    found = library.norse_find(
-        x,
-        count,
-        inputs,
-        min(most, _MOST_EVENTS),
-        bits.data_ptr(),
-        begin.data_ptr(),
-        ctypes.byref(analog),
-        threads,
-        gomp,
-    )
+    library, begin = _library(rows.dtype), torch.empty(count + 1, dtype=torch.int32)
+    analog, most = ctypes.c_int32(), min(most, _MOST_EVENTS)
+    x, first = rows.data_ptr(), begin.data_ptr()
+    if rows.numel() < _ALONE:
+        found = library.norse_find_and_list(x, count, inputs, most, first, ctypes.byref(analog))
+    else:
+        threads, gomp = threads_for(rows.numel()), gomp_parallel()
+        bits = torch.empty(count * -(-inputs // 64), dtype=torch.int64)
+        words = bits.data_ptr()
+        found = library.norse_find(x, count, inputs, most, words, first, ctypes.byref(analog), threads, gomp)
     if found < 0:
         return None
     index = torch.empty(found, dtype=torch.int32)
     value = torch.empty(found, dtype=rows.dtype) if analog.value else None
-    library.norse_list(
-        x, count, inputs, bits.data_ptr(), begin.data_ptr(), index.data_ptr(), _pointer(value), threads, gomp
-    )
+    if rows.numel() < _ALONE:
+        library.norse_take_listed(x, count, inputs, first, index.data_ptr(), _pointer(value))
+    else:
+        library.norse_list(x, count, inputs, words, first, index.data_ptr(), _pointer(value), threads, gomp)
     return Events(begin, index, value, inputs)
 
 
@@ -120,6 +115,9 @@ def _library(dtype: torch.dtype) -> ctypes.CDLL:
     find, fill, product = library.norse_find, library.norse_list, library.norse_product_where
     find.argtypes = (pointer, number, number, number, pointer, pointer, pointer, number, pointer)
     find.restype = number
+    both, take = library.norse_find_and_list, library.norse_take_listed
+    both.argtypes, both.restype = (pointer, number, number, number, pointer, pointer), number
+    take.argtypes, take.restype = (pointer, number, number, pointer, pointer, pointer), None
     fill.argtypes = (pointer, number, number, pointer, pointer, pointer, pointer, number, pointer)
     fill.restype = None
     product.argtypes, product.restype = (*(pointer,) * 4, *(number,) * 4, pointer), None

@@ -5,6 +5,8 @@
 //   gather   out[r, n] = bias[n] + sum over active k of x[r, k] W[n, k]      a block's sums stay in registers
 //   outer    dW[n, k]  = sum over rows r with active k of g[r, n] x[r, k]    a block of dW stays in the cache
 // Every block is written by one task alone, in the order of the rows: results do not depend on the number of threads.
+#include <vector>
+
 #include "event_blocks.h"
 #include "norse_kernel.h"
 #include "parallel.h"
@@ -117,6 +119,25 @@ int64_t find(const T* x, int64_t rows, int64_t inputs, int64_t most, uint64_t* b
   return sum;
 }
 
+// The same in one pass, on one thread: the places are left in memory of the thread's own, `listed`.
+thread_local std::vector<int32_t> listed;
+
+template <typename T>
+int64_t find_and_list(const T* x, int64_t rows, int64_t inputs, int64_t most, int32_t* begin, int32_t* analog) {
+  bool other = false;
+  int64_t count = begin[0] = 0;
+  for (int64_t row = 0; row < rows; ++row) {
+    if ((int64_t)listed.size() < count + inputs + 64) listed.resize(2 * (count + inputs) + 64);
+    for (int64_t k = 0; k < inputs; k += 64)
+      count += list_bits(active_bits<T>(x + row * inputs + k, (int)smaller(64, inputs - k), other), (int32_t)k,
+                         listed.data() + count);
+    if (count > most) return -1;
+    begin[row + 1] = (int32_t)count;
+  }
+  *analog = other;
+  return count;
+}
+
 template <typename T>
 void list(const T* x, int64_t rows, int64_t inputs, const uint64_t* bits, const int32_t* begin, int32_t* index,
           T* value, int64_t threads, gomp_parallel gomp) {
@@ -188,6 +209,18 @@ using number = NORSE_NUMBER;
 extern "C" int64_t norse_find(const number* x, int64_t rows, int64_t inputs, int64_t most, uint64_t* bits,
                               int32_t* begin, int32_t* analog, int64_t threads, gomp_parallel gomp) {
   return find<number>(x, rows, inputs, most, bits, begin, analog, threads, gomp);
+}
+extern "C" int64_t norse_find_and_list(const number* x, int64_t rows, int64_t inputs, int64_t most, int32_t* begin,
+                                       int32_t* analog) {
+  return find_and_list<number>(x, rows, inputs, most, begin, analog);
+}
+// What this thread has listed last, with the values in those places if `value` is given.
+extern "C" void norse_take_listed(const number* x, int64_t rows, int64_t inputs, const int32_t* begin, int32_t* index,
+                                  number* value) {
+  memcpy(index, listed.data(), begin[rows] * sizeof(int32_t));
+  if (value)
+    for (int64_t row = 0; row < rows; ++row)
+      for (int32_t e = begin[row]; e < begin[row + 1]; ++e) value[e] = x[row * inputs + index[e]];
 }
 extern "C" void norse_list(const number* x, int64_t rows, int64_t inputs, const uint64_t* bits, const int32_t* begin,
                            int32_t* index, number* value, int64_t threads, gomp_parallel gomp) {
