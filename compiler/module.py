@@ -21,11 +21,12 @@ from norse.compiler.errors import CompileError, InputError, Unsupported
 from norse.compiler.explain import explain, generated_code, noted
 from norse.compiler.facts import Facts
 from norse.compiler.guard import Guard, call_key, flattened
-from norse.compiler.ir import Graph, Ref
+from norse.compiler.ir import Graph
 from norse.compiler.measure import profile
 from norse.compiler.passes.pipeline import run_pipeline
 from norse.compiler.pieces import in_ranges
 from norse.compiler.profile import Profile
+from norse.compiler.results import Build, builder
 from norse.compiler.schedule import Options, make_schedule
 from norse.compiler.staged import Staged
 from norse.compiler.steps.alignment import made_apart
@@ -82,17 +83,13 @@ class Variant:
 
     def results(self, values: Mapping[str, Any]) -> Any:
         """What the call returns, of all values."""
-        leaves, structure = self._results
-        return pytree.tree_unflatten([values[x.name] if isinstance(x, Ref) else x for x in leaves], structure)
+        return self._build(values)
 
     @functools.cached_property
-    def _results(self) -> tuple[list[Any], Any]:
-        """The results' leaves, values by their names in `ticks`, and their structure."""
+    def _build(self) -> Build:
         assert self.trace is not None
         assert self.ticks is not None
-        named = dict(zip(self.trace.graph.outputs, self.ticks.outputs, strict=True))
-        leaves, structure = pytree.tree_flatten(self.trace.outputs, is_leaf=lambda leaf: isinstance(leaf, Ref))
-        return [Ref(named[x.name]) if isinstance(x, Ref) else x for x in leaves], structure
+        return builder(self.trace.outputs, dict(zip(self.trace.graph.outputs, self.ticks.outputs, strict=True)))
 
 
 def _forward(compiled: "weakref.ref[CompiledModule]", *args: Any, **kwargs: Any) -> Any:
