@@ -38,6 +38,7 @@ from norse.compiler.trace.model import Trace, trace_model
 
 _MOST_VARIANTS = 8
 _PLAIN = (torch.Tensor, nn.Parameter)
+_NO_FACTS = Facts()  # of calls with tensors alone, or none: about these there is nothing to keep
 
 
 @dataclass
@@ -198,7 +199,7 @@ class CompiledModule(nn.Module):
             return self.model(*args, **kwargs)
         variants: list[tuple[Any, Facts, Variant]] = self.__dict__["_variants"]
         leaves, structure = flattened(args, kwargs)
-        facts = Facts()
+        facts = _NO_FACTS if isinstance(structure, int) else Facts()
         key = facts.keep(lambda facts: call_key(leaves, structure, facts))
         for known, _, variant in reversed(variants):
             if known == key and variant.fits(leaves) and variant.guard.holds():

@@ -207,7 +207,7 @@ def _described(executable: Executable, bound: Bound, events: Events, currents: i
 
 def _run(layer: _Layer, bound: Bound, sizes: Sizes, events: Events, dtype: torch.dtype) -> None:
     ticks, samples, neurons = sizes
-    buffers = bound.buffers
+    buffers = bound.buffers()
     call = Call(VERSION, len(buffers), ctypes.addressof(buffers), 0, ticks, 0, samples, 0, neurons, neurons, None)
     layer.call = ctypes.addressof(call)
     threads = threads_for((events.rows + events.index.numel()) * neurons)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -134,7 +134,7 @@ class Executable:
         made, final = [x for x in bound.outputs if x is not None], bound.final
         if not self.kernel.mixes_neurons and all(x is None or _one_row(x) for x in bound.tensors):
             b, n = 1, b * n  # nothing distinguishes samples from neurons
-        buffers = bound.buffers
+        buffers = bound.buffers()
         begin, end = ticks or (0, t)
         call = Call(VERSION, len(buffers), ctypes.addressof(buffers), begin, end, 0, b, 0, n, n, None)
         threads = threads_for((end - begin) * b * n)
@@ -166,8 +166,8 @@ class Bound:
     outputs: list[Tensor | None]
     final: list[Tensor]
 
-    @cached_property
     def buffers(self) -> "ctypes.Array[Buffer]":
+        """What a kernel reads of them; the tensors must outlive it."""
         numbers: list[int] = []  # of all structures: made one by one, they take longer than a small kernel
         for tensor, size in zip(self.tensors, self.element_sizes, strict=True):
             if tensor is None:
