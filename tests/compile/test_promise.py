@@ -597,7 +597,7 @@ class TestGradModes:
     def test_a_step_of_the_users_compiles_in_inference_mode(self) -> None:
         def integrate(x: Tensor, v: Tensor, p: Tensor, dt: float) -> tuple[Tensor, Tensor]:
             v = v + p * x
-            return threshold(v - 1, "super", 100.0), v
+            return threshold(v - 1, "super", p), v
 
         model = snn.SNN(integrate, lambda x: torch.zeros_like(x[0]), p=nn.Parameter(torch.tensor(0.5).double()))
         compiled = norse.compile(model, fullgraph=True)
