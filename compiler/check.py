@@ -4,6 +4,7 @@ What a trace can't see (global state, a wrong rule of ours) shows here, before i
 """
 
 import random
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -44,7 +45,7 @@ def check_step(step: Step, activation: Any, arguments: tuple[Any, ...]) -> None:
     """Raises Unsupported where they disagree. `arguments` are those of the trace; input and state may be fake."""
     adjoints: dict[frozenset[str], _Differentiated] = {}  # by what is wanted: draws differ in their numbers alone
     try:
-        with torch.inference_mode(False):  # gradients are compared wherever the model is called
+        with _with_gradients():
             taken = [_check_draw(step, activation, arguments, scale, adjoints) for scale in _DRAWS]
             if not any(taken) and not _check_draw(step, activation, arguments, _CHANCES, adjoints):
                 raise Unsupported("it takes random numbers, and numbers from 0 to 1, for no probabilities")
@@ -52,6 +53,11 @@ def check_step(step: Step, activation: Any, arguments: tuple[Any, ...]) -> None:
         raise
     except Exception as error:
         raise Unsupported(f"its traced step can't be compared with it: {type(error).__name__}: {error}") from error
+
+
+def _with_gradients() -> AbstractContextManager[Any]:
+    """Gradients are compared also where the model is called in inference mode. torch.export can't see that end."""
+    return torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
 
 
 def _check_draw(
