@@ -122,9 +122,7 @@ class Comparison:
             shown = ", ".join(f"{tick}: {growth[tick]:.2g}" for tick in _some(self.first.tick, self.ticks))
             yield f"largest difference by tick: {shown}"
         rows = [("layer", "first tick", "largest differences", "spikes that differ"), *map(_cells, self.layers)]
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        for row in rows:
-            yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield from aligned(rows)
         if self.unmatched:
             yield f"not compared, since only one of them has it: {', '.join(self.unmatched)}"
 
@@ -185,3 +183,10 @@ def _some(first: int, ticks: int) -> Sequence[int]:
     """Ticks at growing distances: where it starts, 1, 2, 4, ... later, and the last."""
     later = [first, *(first + 2**k for k in range(64) if first + 2**k < ticks - 1)]
     return list(dict.fromkeys([*later[: _MOST_SHOWN - 1], ticks - 1]))
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Rows of cells as lines of a table, columns as wide as their widest cell."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()

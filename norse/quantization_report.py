@@ -1,14 +1,14 @@
 """What a network loses in a chip's numbers: `norse.compare_quantized`, and its report."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from norse.comparison import Comparison, LayerComparison
+from norse.comparison import Comparison, LayerComparison, aligned
 from norse.debugging import compare
 from norse.torch.module.quantized import is_quantized, quantized_weights
 
@@ -81,13 +81,13 @@ class QuantizationReport:
                 before, after = activities[layer.layer]
                 name = f"{layer.layer} {layer.kind}".strip()
                 rows.append((name, f"{kept[layer.layer]:.2%}", f"{before:.2%}", f"{after:.2%}"))
-        yield from _table(rows)
+        yield from aligned(rows)
         if self.weights:
             facts = [("weights", "bits", "integers used", "clipped", "signal to noise")]
             for w in self.weights:
                 used, noise = f"{w.used} of {2**w.bits - 1}", f"{w.signal_to_noise:.1f} dB"
                 facts.append((w.name, str(w.bits), used, f"{w.clipped:.2%}", noise))
-            yield from _table(facts)
+            yield from aligned(facts)
 
 
 def compare_quantized(
@@ -184,9 +184,3 @@ def _part(which: Tensor) -> float:
 
 def _root_mean_square(x: Tensor) -> float:
     return float(x.double().square().mean().sqrt())
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        yield "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()

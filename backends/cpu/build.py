@@ -120,14 +120,19 @@ def headers() -> dict[str, str]:
 
 def load(source: str, *, fast_math: bool = False) -> ctypes.CDLL:
     """The library of a translation unit: loaded already, in the cache, or compiled now."""
-    compiler = find_compiler()
-    flags = (*_FLAGS, *(_FAST if fast_math else _EXACT), compiler.native)
-    key = _key(source, compiler, flags)
+    key, compiler, flags = _build_of(source, fast_math)
     if key not in BUILDS.loaded:
         if key in BUILDS.ahead:
             BUILDS.ahead[key].result()
         BUILDS.loaded[key] = _load_file(cache_directory() / f"{key}.so", source, compiler, flags)
     return BUILDS.loaded[key]
+
+
+def _build_of(source: str, fast_math: bool = False) -> tuple[str, Compiler, tuple[str, ...]]:
+    """The key of a translation unit's library, and what compiles it."""
+    compiler = find_compiler()
+    flags = (*_FLAGS, *(_FAST if fast_math else _EXACT), compiler.native)
+    return _key(source, compiler, flags), compiler, flags
 
 
 def begin(source: str) -> None:
@@ -136,12 +141,10 @@ def begin(source: str) -> None:
     What is wrong is said when it is loaded.
     """
     try:
-        compiler, directory = find_compiler(), cache_directory()
+        key, compiler, flags = _build_of(source)
+        path = cache_directory() / f"{key}.so"
     except BackendUnavailable:
         return
-    flags = (*_FLAGS, *_EXACT, compiler.native)
-    key = _key(source, compiler, flags)
-    path = directory / f"{key}.so"
     if key not in BUILDS.loaded and key not in BUILDS.ahead and not _is_whole(path):
         with suppress(RuntimeError):  # no thread can be started, or Python ends
             BUILDS.ahead[key] = _threads().submit(_compile_quietly, path, source, compiler, flags)

@@ -1,5 +1,8 @@
 """The layers over all ticks that this backend runs in its own way."""
 
+from functools import cache
+
+import torch
 from torch import nn
 
 from norse.backends.cpu.build import NUMBERS, begin, runtime_source
@@ -32,8 +35,14 @@ def synapses(sparse: Sparse) -> Synapses:
 def _build_ahead(graph: Graph) -> None:
     """Begins to build what linear layers and the loops behind them run on: one after the other it would take twice as
     long."""
-    begin(runtime_source("driver"))
+    _begin("driver")
     for dtype in {graph.types[node.output].dtype for node in graph.nodes if node.op in ("linear", "Linear")}:
         if dtype in NUMBERS:
-            begin(runtime_source("synapse", dtype))
-            begin(runtime_source("fused_layer", dtype))
+            _begin("synapse", dtype)
+            _begin("fused_layer", dtype)
+
+
+@cache
+def _begin(name: str, dtype: torch.dtype | None = None) -> None:
+    """Once in a process: to find that a library is there reads all headers, 0.6 ms."""
+    begin(runtime_source(name, dtype))
