@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from norse.compiler.region import RegionProgram
 
@@ -29,8 +29,8 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class SpikeTrain:
-    """Spikes over time in the backend's own form; `in_memory` tells whether the tensor beside it has them too, `reach`
-    where a gradient of theirs is not multiplied by zero (None: anywhere)."""
+    """Spikes over time, or what layers without weights made of them, in the backend's own form; `in_memory` tells whether
+    the tensor beside it has them too, `reach` where a gradient of theirs is not multiplied by zero (None: anywhere)."""
 
     events: Any
     in_memory: bool
@@ -39,10 +39,11 @@ class SpikeTrain:
 
 @dataclass(frozen=True)
 class FusedCall:
-    """A linear layer and the loop that reads its currents, for a backend that does not need them in memory."""
+    """A layer and the loop that reads its currents, for a backend that does not need them in memory."""
 
     program: RegionProgram
-    x: Tensor  # [T, B, features]
+    layer: nn.Module | None  # None: a neuron's linear synapse
+    x: Tensor  # [T, B, features], or what a convolution takes behind T and B
     weight: Tensor
     bias: Tensor | None
     spikes: SpikeTrain | None  # what x is, if the backend made it
@@ -62,10 +63,25 @@ class FusedResults:
 
 
 class Fuses(Protocol):
-    """What a backend does with a linear layer and the loop behind it."""
+    """What a backend does with a layer and the loop behind it, and with spikes between such loops."""
+
+    def takes(self, layer: nn.Module | None) -> bool:
+        """Whether it may fuse this layer; None is a neuron's linear synapse."""
+
+    def shape(self, layer: nn.Module | None, x: Tensor, weight: Tensor) -> tuple[int, ...] | None:
+        """Of the currents that the layer gives for x; None where it is not to be fused."""
 
     def __call__(self, call: FusedCall) -> FusedResults | None:
         """None where the two are to be computed one after the other."""
+
+    def pools(self, layer: nn.Module) -> bool:
+        """Whether it may pool spikes in its own form."""
+
+    def pool(self, layer: nn.Module, x: Tensor, spikes: SpikeTrain) -> tuple[Tensor, SpikeTrain] | None:
+        """The tensor's pooled, as something of its shape, and the events; None of what is to be in memory."""
+
+    def join(self, tensors: Sequence[Tensor], spikes: Sequence[SpikeTrain], dim: int) -> tuple[Tensor, SpikeTrain]:
+        """Their concatenation, as something of its shape, and the events."""
 
     def dense(self, x: Tensor, spikes: SpikeTrain) -> Tensor:
         """The tensor that `x` stands for."""

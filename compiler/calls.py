@@ -21,6 +21,7 @@ class Call:
     per_sample: Callable[..., bool] = lambda rank, *args, **kwargs: True  # given the other arguments
     keeps_leading: bool = False  # acts on every leading position alone, whatever the input's rank
     keeps_spikes: bool = False  # 0/1 in, 0/1 out
+    keeps_order: bool = False  # the same numbers in the same order, in another shape
     random: bool = False  # draws random numbers in training
 
 
@@ -115,8 +116,11 @@ CALLS: Mapping[Any, Call] = {
     **_each(functional.layer_norm, functional.rms_norm, keeps_leading=True),
     **_each(torch.mean, "mean", torch.sum, "sum", per_sample=_along_features),
     **_each(torch.amax, "amax", torch.amin, "amin", per_sample=_along_features, keeps_spikes=True),
-    **_each(torch.flatten, "flatten", per_sample=_flattens_features, keeps_spikes=True),
-    **_each(torch.unflatten, "unflatten", torch.squeeze, "squeeze", per_sample=_along_features, keeps_spikes=True),
+    **_each(torch.flatten, "flatten", per_sample=_flattens_features, keeps_spikes=True, keeps_order=True),
+    **_each(
+        torch.unflatten, "unflatten", torch.squeeze, "squeeze",
+        per_sample=_along_features, keeps_spikes=True, keeps_order=True,
+    ),
     **_each(
         torch.transpose, "transpose", torch.swapaxes, "swapaxes", per_sample=_between_features, keeps_spikes=True
     ),

@@ -34,7 +34,9 @@ PerSample = Callable[[Any, int], bool]
 class Layer:
     sample_rank: int | None  # dimensions of one sample; None: a tick has any number, and the batch is the first
     per_sample: PerSample = lambda layer, rank: True
+    has_weights: bool = False  # a weight and a bias, which `weight_and_bias` gives
     keeps_spikes: bool = False  # 0/1 in, 0/1 out, however it is set
+    keeps_order: bool = False  # the same numbers in the same order, in another shape
     gives_spikes: bool = False  # 0/1 out, whatever comes in
     keeps_leading: bool = False  # acts on every leading position alone, whatever the input's rank
     random: bool = False  # draws random numbers in training
@@ -97,10 +99,10 @@ def _each(*kinds: type, **facts: Any) -> dict[type, Layer]:
 
 LAYERS: Mapping[type, Layer] = {
     # synapses
-    nn.Linear: Layer(1, keeps_leading=True, features=("in_features", -1)),
-    **_spatial(nn.Conv1d, nn.Conv2d, nn.Conv3d, features="in_channels"),
-    QuantizedLinear: Layer(1, keeps_leading=True, features=("in_features", -1), fixed_buffers=True),
-    **_spatial(QuantizedConv1d, QuantizedConv2d, features="in_channels", fixed_buffers=True),
+    nn.Linear: Layer(1, has_weights=True, keeps_leading=True, features=("in_features", -1)),
+    **_spatial(nn.Conv1d, nn.Conv2d, nn.Conv3d, has_weights=True, features="in_channels"),
+    QuantizedLinear: Layer(1, has_weights=True, keeps_leading=True, features=("in_features", -1), fixed_buffers=True),
+    **_spatial(QuantizedConv1d, QuantizedConv2d, has_weights=True, features="in_channels", fixed_buffers=True),
     **_spatial(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, features="in_channels"),
     LConv2d: Layer(None, _never, keeps_leading=True, features=("in_channels", -3)),  # it has time itself
     nn.Embedding: Layer(0, _leaves_its_weight, keeps_leading=True, indices=True),
@@ -133,7 +135,8 @@ LAYERS: Mapping[type, Layer] = {
     **_each(ConstantCurrentLIFEncoder, SpikeLatencyLIFEncoder, per_sample=_never),
     PopulationEncoder: Layer(None, _never, random=True, always_random=True),  # by functions that may be the user's
     # activations
-    **_each(nn.Identity, nn.ReLU, nn.ReLU6, keeps_leading=True, keeps_spikes=True),
+    nn.Identity: Layer(None, keeps_leading=True, keeps_spikes=True, keeps_order=True),
+    **_each(nn.ReLU, nn.ReLU6, keeps_leading=True, keeps_spikes=True),
     **_each(
         nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU, nn.LogSigmoid,
         nn.Mish, nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Softshrink, nn.Softsign, nn.Tanh, nn.Tanhshrink,
@@ -145,8 +148,8 @@ LAYERS: Mapping[type, Layer] = {
     nn.PReLU: Layer(None),
     Threshold: Layer(None, keeps_leading=True, gives_spikes=True, fixed_buffers=True),
     # shapes
-    nn.Flatten: Layer(None, _flattens_features, keeps_spikes=True),
-    nn.Unflatten: Layer(None, _along_features, keeps_spikes=True),
+    nn.Flatten: Layer(None, _flattens_features, keeps_spikes=True, keeps_order=True),
+    nn.Unflatten: Layer(None, _along_features, keeps_spikes=True, keeps_order=True),
     **_each(nn.PixelShuffle, nn.PixelUnshuffle, keeps_leading=True, keeps_spikes=True),
     nn.ChannelShuffle: Layer(None, keeps_spikes=True),
     nn.Unfold: Layer(3, keeps_spikes=True),

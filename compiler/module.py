@@ -310,7 +310,7 @@ class CompiledModule(nn.Module):
         if variant.trace is None or variant.ticks is None:
             return f"The whole model runs eagerly: {variant.reason}"
         modules, exact = dict(self.model.named_modules()), self.__dict__["_options"].exact
-        fused = {step.linear.output for step in variant.fused if isinstance(step, FusedLayerStep)}
+        fused = {step.layer.output for step in variant.fused if isinstance(step, FusedLayerStep)}
         text = explain(variant.trace, variant.ticks, variant.steps, modules, exact, fused)
         remark = variant.staged.remark() if variant.staged is not None else ""
         return f"{text}\nmemory: {remark}" if remark else text

@@ -3,6 +3,7 @@
 Which way is faster is decided at every call by the density that is found, with the costs of this machine.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
@@ -12,10 +13,10 @@ from torch import Tensor, nn
 
 from norse.backends.cpu import patches
 from norse.backends.cpu.convolution_costs import most_events
-from norse.backends.cpu.events import Events, find_events
+from norse.backends.cpu.events import Events, Spikes, find_events
 from norse.backends.cpu.memory import empty
 from norse.backends.cpu.patches import Shape, convolve
-from norse.backends.cpu.synapse import WORTH_A_LOOK, takes
+from norse.backends.cpu.synapse import WORTH_A_LOOK, Sparse, takes
 from norse.backends.operators import refuse_a_graph
 from norse.compiler.backend import BackendUnavailable
 from norse.torch.module.quantized import weight_and_bias
@@ -44,13 +45,9 @@ class Convolution:
 def _event_driven(layer: nn.Conv1d | nn.Conv2d, x: Tensor, sparse: Literal[True, "auto"]) -> Tensor | None:
     """None where torch's own is cheaper, or ours is not for it."""
     weight, bias = weight_and_bias(layer)
-    shape = shape_of(layer, x) if takes(x, weight, bias) else None
-    if shape is None or (sparse == "auto" and shape.multiplications < WORTH_A_LOOK):
-        return None
-    rows = x.detach().reshape(-1, x.shape[-1]).contiguous()
-    learns = torch.is_grad_enabled() and weight.requires_grad
-    events = find_events(rows, rows.numel() if sparse is True else most_events(shape, learns))
-    if events is None:
+    shape = shape_of(layer, x.shape) if takes(x, weight, bias) else None
+    events = None if shape is None else events_worth_it(x, weight, shape, sparse)
+    if shape is None or events is None:
         return None
     flat = weight.ndim == 3  # of one dimension: an image one pixel high
     if flat:
@@ -62,15 +59,27 @@ def _event_driven(layer: nn.Conv1d | nn.Conv2d, x: Tensor, sparse: Literal[True,
     return made.squeeze(-2) if flat else made
 
 
-def shape_of(layer: nn.Conv1d | nn.Conv2d, x: Tensor) -> Shape | None:
-    """All sizes of a convolution; None of what torch refuses or pads in its own way."""
+def events_worth_it(x: Tensor, weight: Tensor, shape: Shape, sparse: Sparse, known: Spikes | None = None) -> Events | None:
+    """The events in each row of pixels, `known` already or found now; None where they are too many to be cheaper than a
+    dense convolution, or it is too small for a look."""
+    if sparse == "auto" and shape.multiplications < WORTH_A_LOOK:
+        return None
+    learns = torch.is_grad_enabled() and weight.requires_grad
+    most = x.numel() if sparse is True else most_events(shape, learns)
+    if known is not None:
+        return known.in_rows_of(x.shape[-1]) if known.count <= most else None
+    return find_events(x.detach().reshape(-1, x.shape[-1]).contiguous(), most)
+
+
+def shape_of(layer: nn.Conv1d | nn.Conv2d, sizes: Sequence[int]) -> Shape | None:
+    """All sizes of a convolution of an input of these sizes; None of what torch refuses or pads in its own way."""
     weight = layer.weight
     rank = weight.ndim - 2
     channels = weight.shape[1] * layer.groups
-    if layer.padding_mode != "zeros" or x.ndim != rank + 2 or x.shape[1] != channels or not x.numel():
+    if layer.padding_mode != "zeros" or len(sizes) != rank + 2 or sizes[1] != channels or not prod(sizes):
         return None
     stride, dilation = tuple(layer.stride), tuple(layer.dilation)
-    size, kernel = tuple(x.shape[2:]), tuple(weight.shape[2:])
+    size, kernel = tuple(sizes[2:]), tuple(weight.shape[2:])
     around = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]  # the border that keeps the size
     if layer.padding == "same":
         padding = tuple(border // 2 for border in around)
@@ -81,7 +90,7 @@ def shape_of(layer: nn.Conv1d | nn.Conv2d, x: Tensor) -> Shape | None:
     if min(out) < 1 or min(kernel) < 1 or weight.shape[0] % layer.groups or not weight.numel():
         return None
     return Shape(
-        samples=x.shape[0],
+        samples=sizes[0],
         groups=layer.groups,
         channels=weight.shape[1],
         outputs=weight.shape[0] // layer.groups,
@@ -113,15 +122,21 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         refuse_a_graph()
         weight, begin, index, value = ctx.saved_tensors
-        of_x, of_weight, of_bias, *_ = ctx.needs_input_grad
-        grad = grad.contiguous()
-        return (
-            _input_gradient(grad, weight, ctx.shape) if of_x else None,
-            patches.weight_gradient(Events(begin, index, value, ctx.inputs), grad, ctx.shape) if of_weight else None,
-            grad.sum((0, 2, 3)) if of_bias else None,
-            None,
-            None,
-        )
+        events = Events(begin, index, value, ctx.inputs)
+        return (*convolution_gradients(grad.contiguous(), weight, events, ctx.shape, ctx.needs_input_grad[:3]), None, None)
+
+
+def convolution_gradients(
+    grad: Tensor, weight: Tensor, events: Events, shape: Shape, needs: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Of a convolution's input, weight and bias, as far as they are needed: from its outputs' gradient and the events
+    that entered it."""
+    of_x, of_weight, of_bias = needs
+    return (
+        _input_gradient(grad, weight, shape) if of_x else None,
+        patches.weight_gradient(events, grad, shape) if of_weight else None,
+        grad.sum((0, 2, 3)) if of_bias else None,
+    )
 
 
 def _input_gradient(grad: Tensor, weight: Tensor, shape: Shape) -> Tensor:

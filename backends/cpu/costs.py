@@ -79,7 +79,7 @@ def _measured() -> Costs:
         nanoseconds(lambda: outer(events, grad)) / blocks,
         nanoseconds(lambda: gather(row, weight, None)) / (inputs * neurons),
         nanoseconds(lambda: x @ weight.t()) / (rows * inputs * neurons),
-        nanoseconds(lambda: product_where(wanted, grad, weight)) / (count_bits(wanted, torch.float32) * neurons),
+        nanoseconds(lambda: product_where(wanted, grad, weight)) / (count_bits(wanted) * neurons),
     )
 
 

@@ -1,11 +1,12 @@
 """Events: the places of a matrix that are not zero, and what linear layers compute of them alone.
 
-The arithmetic is runtime/synapse.cpp's.
+The arithmetic is runtime/synapse.cpp's, what becomes of lists alone runtime/lists.cpp's.
 """
 
 import ctypes
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 import torch
 from torch import Tensor
@@ -31,6 +32,21 @@ class Events:
     @property
     def rows(self) -> int:
         return self.begin.shape[0] - 1
+
+    @property
+    def count(self) -> int:
+        return self.index.numel()
+
+    def in_rows_of(self, inputs: int) -> "Events":
+        """The same values cut into rows of another length."""
+        if inputs == self.inputs:
+            return self
+        rows = self.rows * self.inputs // inputs
+        begin, index = torch.empty(rows + 1, dtype=torch.int32), torch.empty_like(self.index)
+        threads = threads_for(rows + index.numel())
+        from_, to = (self.begin.data_ptr(), self.index.data_ptr()), (begin.data_ptr(), index.data_ptr())
+        _lists().norse_cut_rows(*from_, self.rows, self.inputs, inputs, *to, threads, gomp_parallel())
+        return Events(begin, index, self.value, inputs)
 
 
 def find_events(rows: Tensor, most: int) -> Events | None:
@@ -59,6 +75,69 @@ def find_events(rows: Tensor, most: int) -> Events | None:
     return Events(begin, index, value, inputs)
 
 
+@dataclass(frozen=True)
+class Bits:
+    """Spikes, a bit each: rows of 64-bit words, [rows, words], with a word more in memory behind the last."""
+
+    words: Tensor
+    inputs: int
+
+    @staticmethod
+    def zeros(rows: int, inputs: int) -> "Bits":
+        words = -(-inputs // 64)
+        return Bits(torch.zeros(rows * words + 1, dtype=torch.int64)[:-1].view(rows, words), inputs)
+
+    @cached_property
+    def count(self) -> int:
+        return count_bits(self.words)
+
+    @cached_property
+    def events(self) -> Events:
+        """The same as lists: all are ones."""
+        rows, words = self.words.shape
+        begin = torch.empty(rows + 1, dtype=torch.int32)
+        found = _lists().norse_count_rows(self.words.data_ptr(), words, rows, begin.data_ptr())
+        if found < 0:
+            raise RuntimeError("norse.compile: more spikes than 32 bits can count")
+        index = torch.empty(found, dtype=torch.int32)
+        threads, pointers = threads_for(self.words.numel()), (begin.data_ptr(), index.data_ptr())
+        _lists().norse_list_rows(self.words.data_ptr(), words, rows, *pointers, threads, gomp_parallel())
+        return Events(begin, index, None, self.inputs)
+
+    def in_rows_of(self, inputs: int) -> Events:
+        return self.events.in_rows_of(inputs)
+
+
+Spikes = Bits | Events
+
+
+class _List(ctypes.Structure):
+    """`norse_list` of runtime/lists.cpp."""
+
+    _fields_ = (
+        ("begin", ctypes.c_void_p),
+        ("index", ctypes.c_void_p),
+        ("value", ctypes.c_void_p),
+        ("inputs", ctypes.c_int64),
+    )
+
+
+def join_rows(lists: Sequence[Events], dtype: torch.dtype) -> Events:
+    """Each row of all of them, one behind the other."""
+    if any(x.value is not None for x in lists):  # then of all, so that each has its own
+        ones = (torch.ones(x.index.shape, dtype=dtype) if x.value is None else x.value for x in lists)
+        lists = [replace(x, value=value) for x, value in zip(lists, ones, strict=True)]
+    begin = torch.empty_like(lists[0].begin)
+    index = torch.empty(sum(x.index.numel() for x in lists), dtype=torch.int32)
+    value = None if lists[0].value is None else torch.empty(index.shape, dtype=dtype)
+    described = (_List * len(lists))(
+        *(_List(x.begin.data_ptr(), x.index.data_ptr(), _pointer(x.value), x.inputs) for x in lists)
+    )
+    made = (begin.data_ptr(), index.data_ptr(), _pointer(value))
+    _lists().norse_join_rows(described, len(lists), lists[0].rows, dtype.itemsize, *made)
+    return Events(begin, index, value, sum(x.inputs for x in lists))
+
+
 def gather(x: Events, weight: Tensor, bias: Tensor | None) -> Tensor:
     """out[r, n] = bias[n] + Σ over active k of x[r, k] W[n, k]."""
     weight, bias = weight.detach().contiguous(), None if bias is None else bias.detach().contiguous()
@@ -77,9 +156,9 @@ def outer(x: Events, grad: Tensor) -> Tensor:
     return weight
 
 
-def count_bits(bits: Tensor, dtype: torch.dtype) -> int:
-    """How many bits are set in a tensor of 64-bit words, by the library for numbers of this type."""
-    return int(_library(dtype).norse_count(bits.data_ptr(), bits.numel()))
+def count_bits(bits: Tensor) -> int:
+    """How many bits are set in a tensor of 64-bit words."""
+    return int(_lists().norse_count_bits(bits.data_ptr(), bits.numel()))
 
 
 def product_where(bits: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
@@ -121,5 +200,19 @@ def _library(dtype: torch.dtype) -> ctypes.CDLL:
     fill.argtypes = (pointer, number, number, pointer, pointer, pointer, pointer, number, pointer)
     fill.restype = None
     product.argtypes, product.restype = (*(pointer,) * 4, *(number,) * 4, pointer), None
-    library.norse_count.argtypes, library.norse_count.restype = (pointer, number), number
+    return library
+
+
+@cache
+def _lists() -> ctypes.CDLL:
+    library = load_runtime("lists")
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    for function, arguments, result in (
+        (library.norse_count_bits, (pointer, number), number),
+        (library.norse_count_rows, (pointer, number, number, pointer), number),
+        (library.norse_list_rows, (pointer, number, number, pointer, pointer, number, pointer), None),
+        (library.norse_cut_rows, (pointer, pointer, *(number,) * 3, pointer, pointer, number, pointer), None),
+        (library.norse_join_rows, (pointer, *(number,) * 3, *(pointer,) * 3), None),
+    ):
+        function.argtypes, function.restype = arguments, result
     return library

@@ -7,11 +7,11 @@ from torch import nn
 
 from norse.backends.cpu.build import NUMBERS, begin, runtime_source
 from norse.backends.cpu.convolution import Convolution
-from norse.backends.cpu.fused_layer import FusedLayers
+from norse.backends.cpu.fused_layers import FusedLayers
 from norse.backends.cpu.pooling import average
 from norse.backends.cpu.synapse import Linear, Sparse
 from norse.compiler.ir import Graph
-from norse.compiler.steps.torch_nodes import Synapses
+from norse.compiler.steps.torch_nodes import Synapses, has_weights
 from norse.torch.module.quantized import QuantizedConv1d, QuantizedConv2d, QuantizedLinear
 
 
@@ -36,10 +36,13 @@ def _build_ahead(graph: Graph) -> None:
     """Begins to build what linear layers and the loops behind them run on: one after the other it would take twice as
     long."""
     _begin("driver")
-    for dtype in {graph.types[node.output].dtype for node in graph.nodes if node.op in ("linear", "Linear")}:
+    _begin("lists")
+    for node in filter(has_weights, graph.nodes):
+        dtype = graph.types[node.output].dtype
         if dtype in NUMBERS:
             _begin("synapse", dtype)
-            _begin("fused_layer", dtype)
+            for name in ("convolution", "fused_convolution", "pooling") if "Conv" in node.op else ("fused_linear",):
+                _begin(name, dtype)
 
 
 @cache

@@ -19,7 +19,7 @@ from norse.compiler.draws import draws
 from norse.compiler.module import CompiledModule, Variant
 from norse.compiler.passes.plan_memory import AllKept
 from norse.compiler.steps.loop import LoopStep
-from norse.compiler.steps.torch_nodes import TorchStep
+from norse.compiler.steps.torch_nodes import TorchStep, has_weights
 from norse.compiler.trace.copies import may_draw
 
 _KERNEL, _COPY, _PRODUCT = 0, 1, 2
@@ -162,8 +162,8 @@ def _call(variant: Variant, x: Tensor, state: Any, recorder: Recorder) -> tuple[
                 if moving.isdisjoint(node.uses):
                     step.run_node(node, values)
                     continue
-                linear = step.operands_of_linear(node, values)
-                if linear is None:
+                linear = step.weighted_operands(node, values) if has_weights(node) else None
+                if linear is None or linear[1].ndim != 2:  # a convolution
                     step.run_node(node, values)
                     if not all(_is_view(values[name], (values[other] for other in moving)) for name in node.outputs):
                         raise NotReplayable(f"it calls {node.op}")

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from norse.backends.cpu.build import NUMBERS
 from norse.backends.cpu.costs import costs
-from norse.backends.cpu.events import Events, count_bits, find_events, gather, outer, product_where
+from norse.backends.cpu.events import Events, Spikes, count_bits, find_events, gather, outer, product_where
 from norse.backends.cpu.memory import empty
 from norse.backends.operators import is_traced, refuse_a_graph
 from norse.compiler.backend import BackendUnavailable
@@ -56,7 +56,7 @@ def _event_driven(x: Tensor, weight: Tensor, bias: Tensor | None, sparse: Sparse
     return gather(events, weight, bias).reshape(*x.shape[:-1], weight.shape[0])
 
 
-def events_worth_it(x: Tensor, weight: Tensor, sparse: Sparse, known: Events | None = None) -> Events | None:
+def events_worth_it(x: Tensor, weight: Tensor, sparse: Sparse, known: Spikes | None = None) -> Events | None:
     """The events that enter a linear layer, `known` already or found now; None where they are too many to be cheaper
     than a dense product, or the layer is too small for a look."""
     neurons, inputs = weight.shape
@@ -66,7 +66,7 @@ def events_worth_it(x: Tensor, weight: Tensor, sparse: Sparse, known: Events | N
     learns = torch.is_grad_enabled() and weight.requires_grad
     most = x.numel() if sparse is True else costs().most_events(count, inputs, neurons, learns=learns)
     if known is not None:
-        return known if known.index.numel() <= most else None
+        return known.in_rows_of(inputs) if known.count <= most else None
     return find_events(x.detach().reshape(-1, inputs).contiguous(), most)
 
 
@@ -147,7 +147,7 @@ def layer_gradients(
 def _input_gradient(rows: Tensor, weight: Tensor, reach: Tensor | None) -> Tensor:
     """g W, where it is read at least: of a few values one by one, of many as a matrix product."""
     if reach is not None:
-        wanted = count_bits(reach, rows.dtype)
+        wanted = count_bits(reach)
         if wanted <= costs().most_wanted(rows.shape[0] * weight.shape[1]):
             return product_where(reach, rows, weight)
     gradient = empty((rows.shape[0], weight.shape[1]), rows.dtype)

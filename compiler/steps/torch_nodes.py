@@ -24,10 +24,11 @@ from norse.compiler.passes.plan_memory import release
 from norse.compiler.steps.alignment import kept, ticks_of
 from norse.compiler.trace.neuron import first_tick
 from norse.torch.functional.sparse import stack, unbind
-from norse.torch.module.quantized import QuantizedLinear, weight_and_bias
+from norse.torch.module.quantized import weight_and_bias
 
 Values = MutableMapping[str, Any]
 Modules = Mapping[str, nn.Module]
+Operands = tuple[Tensor, Tensor, Tensor | None]
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,14 @@ class TorchStep:
         synapses: Synapses = Synapses(),
         apart: Container[str] = (),
     ) -> None:
-        self.nodes, self._modules, self._exact, self._synapses = tuple(nodes), modules, exact, synapses
+        self.nodes, self.modules, self._exact, self._synapses = tuple(nodes), modules, exact, synapses
         self._apart = apart
         self._final_of, self.fixed = final_of, fixed
 
     def with_modules(self, modules: Modules) -> "TorchStep":
         """The same nodes, with other modules under the same paths."""
         step = copy.copy(self)
-        step._modules = modules
+        step.modules = modules
         return step
 
     def run(self, values: Values) -> None:
@@ -75,9 +76,9 @@ class TorchStep:
         """The live tensor; a module is asked once for all those that it holds in one tuple."""
         path, name, leaf = node.attrs["_path"], node.attrs["_name"], node.attrs["_leaf"]
         if leaf is None:
-            return getattr(self._modules[path], name)
+            return getattr(self.modules[path], name)
         if (path, name) not in held:
-            held[path, name] = _leaves(getattr(self._modules[path], name))
+            held[path, name] = _leaves(getattr(self.modules[path], name))
         return held[path, name][leaf]
 
     def run_node(self, node: Node, values: Values, held: dict[tuple[str, str], list[Any]] | None = None) -> None:
@@ -102,17 +103,14 @@ class TorchStep:
         else:
             run_node(node, values)
 
-    def operands_of_linear(self, node: Node, values: Values) -> tuple[Tensor, Tensor, Tensor | None] | None:
-        """Input, weight and bias of a linear layer, or of a neuron's linear synapse; None of other nodes."""
-        if node.op == "linear" and node.tick:
+    def weighted_operands(self, node: Node, values: Values) -> Operands:
+        """Input, weight and bias of a layer that has them, or of a neuron's linear synapse."""
+        if "_row" not in node.attrs:
             return _operands(node, values)
-        layer = self._modules.get(node.attrs["_path"]) if "_row" in node.attrs else None
-        if type(layer) not in (nn.Linear, QuantizedLinear):
-            return None
-        return value_of(node.inputs[0], values), *weight_and_bias(layer)
+        return value_of(node.inputs[0], values), *weight_and_bias(self.modules[node.attrs["_path"]])
 
     def _initial_state(self, node: Node, values: Values) -> list[Any]:
-        module: Any = self._modules[node.attrs["_path"]]
+        module: Any = self.modules[node.attrs["_path"]]
         x, *leaves = (value_of(operand, values) for operand in node.inputs)
         if node.attrs["_over_time"]:  # inside a Lift: a cell sees its first tick
             x = first_tick(x)
@@ -129,7 +127,7 @@ class TorchStep:
         for place, operand in zip(node.attrs["_places"], node.inputs, strict=True):
             leaves[place] = value_of(operand, values)
         args, kwargs = pytree.tree_unflatten(leaves, node.attrs["_structure"])
-        flat, structure = pytree.tree_flatten(self._modules[node.attrs["_path"]](*args, **kwargs))
+        flat, structure = pytree.tree_flatten(self.modules[node.attrs["_path"]](*args, **kwargs))
         tensors = tuple(place for place, leaf in enumerate(flat) if isinstance(leaf, Tensor))
         if structure != node.attrs["_result_structure"] or tensors != node.attrs["_results"]:
             path = node.attrs["_path"]
@@ -149,7 +147,7 @@ class TorchStep:
         return [stack(list(column)) for column in zip(*made, strict=True)]
 
     def _layer(self, node: Node, values: Values) -> Any:
-        layer, row = self._modules[node.attrs["_path"]], node.attrs["_row"]
+        layer, row = self.modules[node.attrs["_path"]], node.attrs["_row"]
         x = value_of(node.inputs[0], values)
         check_layer_input(layer, node.attrs["_path"], first_tick(x) if node.attrs["_over_time"] else x)
         if node.attrs["_over_time"] and (self._exact or not row.per_sample(layer, x.ndim - 1)):
@@ -199,7 +197,12 @@ def _leaves(tree: Any) -> list[Any]:
     return pytree.tree_leaves(tree)
 
 
-def _operands(node: Node, values: Values) -> tuple[Tensor, Tensor, Tensor | None]:
+def has_weights(node: Node) -> bool:
+    """Whether a node is a layer with a weight and a bias, or a neuron's linear synapse."""
+    return bool(node.attrs["_row"].has_weights) if "_row" in node.attrs else node.op == "linear" and node.tick
+
+
+def _operands(node: Node, values: Values) -> Operands:
     """Of `linear(x, W)` or `linear(x, W, b)`."""
     x, weight, *bias = (value_of(operand, values) for operand in node.inputs)
     return x, weight, bias[0] if bias else None

@@ -324,7 +324,7 @@ def count_products(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     parts: list[float] = []
 
     def counted(bits: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
-        parts.append(count_bits(bits, weight.dtype) / (grad.shape[0] * weight.shape[1]))
+        parts.append(count_bits(bits) / (grad.shape[0] * weight.shape[1]))
         return product_where(bits, grad, weight)
 
     monkeypatch.setattr(synapse, "product_where", counted)
@@ -372,7 +372,7 @@ def test_single_products_are_those_of_the_matrices(rows: int, inputs: int, neuro
     words = (wanted.view(rows, -1, 64).long() << torch.arange(64)).sum(-1)
     grad, weight = torch.randn(rows, neurons, dtype=dtype), torch.randn(neurons, inputs, dtype=dtype)
     expected = torch.where(wanted[:, :inputs], grad @ weight, torch.zeros((), dtype=dtype))
-    assert count_bits(words, torch.float32) == int(wanted.sum())
+    assert count_bits(words) == int(wanted.sum())
     tolerance = 2e-4 if dtype == torch.float32 else 1e-12
     torch.testing.assert_close(product_where(words, grad, weight), expected, atol=tolerance, rtol=0)
 

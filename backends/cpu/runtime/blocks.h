@@ -20,6 +20,11 @@ struct events {
   const T* value;
 };
 
+// Some rows, one after the other; or ticks, samples, neurons.
+struct row_range {
+  int64_t first, count;
+};
+
 struct aligned_memory {
   void* data = nullptr;
   size_t size = 0;

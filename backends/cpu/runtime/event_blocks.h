@@ -8,11 +8,6 @@
 
 namespace {
 
-// Some of the events' rows, one after the other.
-struct row_range {
-  int64_t first, count;
-};
-
 // out[r, n] = bias[n] + sum over active k of x[r, k] W[n, k]: the sums of a row stay in registers.
 template <typename T, int Vectors>
 void gather_block(const events<T>& x, row_range rows, const T* packed, const T* bias, T* out, int64_t out_stride,

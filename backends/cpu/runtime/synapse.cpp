@@ -198,12 +198,6 @@ void product_where(const uint64_t* bits, const T* grad, const T* columns, T* out
 
 }  // namespace
 
-extern "C" int64_t norse_count(const uint64_t* bits, int64_t words) {
-  int64_t sum = 0;
-  for (int64_t word = 0; word < words; ++word) sum += __builtin_popcountll(bits[word]);
-  return sum;
-}
-
 using number = NORSE_NUMBER;
 
 extern "C" int64_t norse_find(const number* x, int64_t rows, int64_t inputs, int64_t most, uint64_t* bits,
