@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from norse.compiler.cut import Pieces
 from norse.compiler.pieces import in_ranges
-from norse.compiler.steps.fused_layer import FusedLayerStep
+from norse.compiler.steps.fused_layer import CarryingStep
 from norse.compiler.steps.stepped import Runs, SteppedStep
 from norse.compiler.steps.torch_nodes import TorchStep
 
@@ -130,7 +130,7 @@ def _as_it_is(x: Tensor) -> Tensor:
 def _with_layers(step: Runs, modules: Mapping[str, nn.Module]) -> Runs:
     if isinstance(step, TorchStep):
         return step.with_modules(modules)
-    if isinstance(step, FusedLayerStep):
+    if isinstance(step, CarryingStep):
         return replace(step, torch=step.torch.with_modules(modules))
     if isinstance(step, SteppedStep):
         stepped = copy.copy(step)

@@ -156,6 +156,14 @@ def outer(x: Events, grad: Tensor) -> Tensor:
     return weight
 
 
+def fill(x: Events, dtype: torch.dtype) -> Tensor:
+    """The matrix of which these are the events."""
+    out = empty((x.rows, x.inputs), dtype)
+    pointers = (_pointer(t) for t in (x.begin, x.index, x.value, out))
+    _library(dtype).norse_fill(*pointers, x.rows, x.inputs, threads_for(out.numel()), gomp_parallel())
+    return out
+
+
 def count_bits(bits: Tensor) -> int:
     """How many bits are set in a tensor of 64-bit words."""
     return int(_lists().norse_count_bits(bits.data_ptr(), bits.numel()))
@@ -199,6 +207,8 @@ def _library(dtype: torch.dtype) -> ctypes.CDLL:
     take.argtypes, take.restype = (pointer, number, number, pointer, pointer, pointer), None
     fill.argtypes = (pointer, number, number, pointer, pointer, pointer, pointer, number, pointer)
     fill.restype = None
+    library.norse_fill.argtypes = (*(pointer,) * 4, number, number, number, pointer)
+    library.norse_fill.restype = None
     product.argtypes, product.restype = (*(pointer,) * 4, *(number,) * 4, pointer), None
     return library
 

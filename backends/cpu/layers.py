@@ -7,7 +7,7 @@ from torch import nn
 
 from norse.backends.cpu.build import NUMBERS, begin, runtime_source
 from norse.backends.cpu.convolution import Convolution
-from norse.backends.cpu.fused_layers import FusedLayers
+from norse.backends.cpu.fused_layer import FusedLayers
 from norse.backends.cpu.pooling import average
 from norse.backends.cpu.synapse import Linear, Sparse
 from norse.compiler.ir import Graph

@@ -23,6 +23,8 @@ from norse.compiler.backend import BackendUnavailable
 _AVERAGES, _LARGEST = (nn.AvgPool1d, nn.AvgPool2d), (nn.MaxPool1d, nn.MaxPool2d)
 _FLAT = (nn.AvgPool1d, nn.MaxPool1d)  # of rows: images one pixel high
 
+_SPARE = 3 * 64  # places of events that runtime/pooling.cpp asks for besides
+
 Pair = tuple[int, int]
 
 
@@ -168,7 +170,7 @@ def _pooled(of: _Windows, spikes: Spikes, dtype: torch.dtype, *, sources: bool) 
     """The events, and where in its plane each is from."""
     window = of.window
     overlap = prod(-(-size // step) for size, step in zip(window.size, window.stride, strict=True))
-    most = spikes.count * overlap
+    most = spikes.count * overlap + _SPARE
     begin = torch.empty(of.planes * of.out[0] + 1, dtype=torch.int32)
     index = torch.empty(most, dtype=torch.int32)
     ones = isinstance(spikes, Bits) or spikes.value is None

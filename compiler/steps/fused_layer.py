@@ -4,8 +4,8 @@ Nor need spikes that only such layers read, also through pooling, shapes and con
 hands them on in its own form. Whether it does is decided at every call; where it does not, both run as they would alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -28,36 +28,62 @@ Modules = Mapping[str, nn.Module]
 
 
 @dataclass
-class FusedLayerStep:
+class CarryingStep:
+    """Nodes that torch runs, some of which (`carriers`, by their results) take spikes as the backend has them."""
+
+    torch: TorchStep
+    fuses: Fuses
+    carriers: frozenset[str] = frozenset()
+
+    def run(self, values: Values) -> None:
+        self.run_nodes(self.torch.nodes, values)
+        release(values, self.torch.nodes)
+
+    def run_nodes(self, nodes: Sequence[Node], values: Values) -> None:
+        held: dict[tuple[str, str], list[Any]] = {}
+        for node in nodes:
+            if node.outputs[0] in self.carriers and carry(node, values, self.fuses, self.torch):
+                continue
+            if node.op != "initial_state":  # which asks for a shape
+                self.bring_to_memory(node.uses, values)
+            self.torch.run_node(node, values, held)
+
+    def bring_to_memory(self, names: Iterable[str], values: Values) -> None:
+        for name in names:
+            spikes = values.get(train(name))
+            if spikes is not None and not spikes.in_memory:
+                values[name] = self.fuses.dense(values[name], spikes)
+                values[train(name)] = replace(spikes, in_memory=True)
+
+
+@dataclass
+class FusedLayerStep(CarryingStep):
     """`torch` runs the layer, where it is not fused, and what stands beside it: what carries spikes to it, and the
     neurons' initial state."""
 
-    torch: TorchStep
-    layer: Node
-    loop: LoopStep
-    fuses: Fuses
+    layer: Node = field(kw_only=True)
+    loop: LoopStep = field(kw_only=True)
     emitted: str | None = None  # spikes of the loop that another such step reads
     in_memory: bool = True  # whether others read them too
-    carriers: frozenset[str] = frozenset()  # what nodes before the layer make of others' spikes, for the layer alone
 
     def run(self, values: Values) -> None:
         place = self.torch.nodes.index(self.layer)
         before, behind = self.torch.nodes[:place], self.torch.nodes[place + 1 :]
-        self._run_nodes(before, values)
+        self.run_nodes(before, values)
         operands = self.torch.weighted_operands(self.layer, values)
         current = self._stand_in(operands)
         call = None
         if current is not None:
             values[self.layer.output] = current
-            self._run_nodes(behind, values)
+            self.run_nodes(behind, values)
             call = self.loop.prepared(values)
             if call is not None and self._fused(call, operands, values):
                 release(values, self.torch.nodes)
                 return
-        self._in_memory(self.layer.uses[:1], values)
+        self.bring_to_memory(self.layer.uses[:1], values)
         self.torch.run_node(self.layer, values)
         if current is None:
-            self._run_nodes(behind, values)
+            self.run_nodes(behind, values)
         release(values, self.torch.nodes)
         if call is None:
             self.loop.run(values)
@@ -91,23 +117,6 @@ class FusedLayerStep:
     def _module(self) -> nn.Module | None:
         return self.torch.modules[self.layer.attrs["_path"]] if "_row" in self.layer.attrs else None
 
-    def _run_nodes(self, nodes: Sequence[Node], values: Values) -> None:
-        held: dict[tuple[str, str], list[Any]] = {}
-        for node in nodes:
-            if node.outputs[0] in self.carriers and carry(node, values, self.fuses, self.torch):
-                continue
-            if node.op != "initial_state":  # which asks for a shape
-                self._in_memory(node.uses, values)
-            self.torch.run_node(node, values, held)
-
-    def _in_memory(self, names: Iterable[str], values: Values) -> None:
-        """Has spikes in memory."""
-        for name in names:
-            spikes = values.get(train(name))
-            if spikes is not None and not spikes.in_memory:
-                values[name] = self.fuses.dense(values[name], spikes)
-                values[train(name)] = replace(spikes, in_memory=True)
-
     def _stand_in(self, operands: Operands) -> Tensor | None:
         """What the currents would be, but for their values; None where the layer is not to be fused, whatever it is."""
         x, weight, bias = operands
@@ -135,14 +144,14 @@ def fuse_layers(steps: Sequence[Runs], graph: Graph, fuses: Fuses | None, module
     if fuses is None:
         return list(steps)
     starts = {
-        id(node)
+        node.outputs[0]
         for step in steps
         if isinstance(step, TorchStep)
         for node in step.nodes
         if node.op == "initial_state" and not start_reads(node, graph.types, modules)
     }
     found: list[Runs] = []
-    for step, following in pairwise([*steps, None]):
+    for step, following in pairwise([*_each_before_its_loop(steps, graph, starts, fuses), None]):
         if found and isinstance(found[-1], FusedLayerStep) and found[-1].loop is step:
             continue
         assert step is not None
@@ -152,12 +161,11 @@ def fuse_layers(steps: Sequence[Runs], graph: Graph, fuses: Fuses | None, module
         else:
             assert isinstance(step, TorchStep)
             assert isinstance(following, LoopStep)
-            found.append(FusedLayerStep(step, layer, following, fuses))
-    _hand_on(found, graph, starts, modules)
-    return found
+            found.append(FusedLayerStep(step, fuses, layer=layer, loop=following))
+    return _handing_on(found, graph, starts, fuses, modules)
 
 
-def _fusible(step: Runs, loop: Runs | None, graph: Graph, starts: set[int], fuses: Fuses) -> Node | None:
+def _fusible(step: Runs, loop: Runs | None, graph: Graph, starts: set[str], fuses: Fuses) -> Node | None:
     """The layer whose result a loop of elementwise ticks reads, and nothing else but `starts`, for its shape."""
     if not isinstance(step, TorchStep) or not isinstance(loop, LoopStep) or not loop.tick.over_time:
         return None
@@ -165,16 +173,67 @@ def _fusible(step: Runs, loop: Runs | None, graph: Graph, starts: set[int], fuse
         return None
     outer = loop.tick.outer
     entering = {outer[name] for name in loop.tick.varying}
-    beside, own = starts.intersection(map(id, step.nodes)), _made_in(loop)
+    silent = _made_in(loop) | starts.intersection(node.outputs[0] for node in step.nodes)
     for node in step.nodes:
         if not has_weights(node) or node.output not in entering or node.output in graph.outputs:
             continue
         module = step.modules[node.attrs["_path"]] if "_row" in node.attrs else None
-        readers = [n for n in graph.nodes if node.output in n.uses]
-        alone = all(id(n) in beside or n.outputs[0] in own for n in readers)
+        alone = silent.issuperset(_readers(graph, node.output))
         if alone and node.uses.count(node.uses[0]) == 1 and fuses.takes(module):
             return node
     return None
+
+
+def _each_before_its_loop(steps: Sequence[Runs], graph: Graph, starts: set[str], fuses: Fuses) -> list[Runs]:
+    """The steps, with every layer that could be fused, but does not stand right before its loop, moved there."""
+    found: list[Runs] = []
+    homes: dict[str, int] = {}  # of layers: the step that runs them
+    for step in steps:
+        if isinstance(step, LoopStep):
+            entering = (step.tick.outer[name] for name in step.tick.varying)
+            for home in {homes[name] for name in entering if homes.get(name, len(found)) < len(found) - 1}:
+                before = found[home]
+                assert isinstance(before, TorchStep)
+                layer = _fusible(before, step, graph, starts, fuses)
+                parts = None if layer is None else _parted(before, layer, starts, found[home + 1 :])
+                if parts is not None:
+                    found[home] = parts[0]
+                    found.append(parts[1])
+                    break
+        elif isinstance(step, TorchStep):
+            homes.update((node.output, len(found)) for node in step.nodes if has_weights(node))
+        found.append(step)
+    return found
+
+
+def _parted(
+    step: TorchStep, layer: Node, starts: set[str], between: Sequence[Runs]
+) -> tuple[TorchStep, TorchStep] | None:
+    """The step without a layer and the states made for it, and these alone; None where they are needed before, or what
+    they read is freed."""
+    parts = {layer.output, *(n.outputs[0] for n in step.nodes if n.outputs[0] in starts and layer.output in n.uses)}
+    moved = [node for node in step.nodes if node.outputs[0] in parts]
+    rest = [node for node in step.nodes if node.outputs[0] not in parts]
+    made = {name for node in moved for name in node.outputs}
+    reads = {name for node in moved for name in node.uses} - made
+    others = {name for node in rest for name in node.uses}
+    freed = set[str]()
+    for other in between:
+        if not isinstance(other, LoopStep | TorchStep):
+            return None
+        nodes = other.tick.graph.nodes if isinstance(other, LoopStep) else other.nodes
+        freed |= {name for node in nodes for name in node.attrs.get("_dead", ())}
+        others |= set(other.tick.outer.values() if isinstance(other, LoopStep) else (n for o in nodes for n in o.uses))
+    if made & others or reads & freed:
+        return None
+    dead = {name for node in rest for name in node.attrs.get("_dead", ()) if name in reads}
+    rest = [_freeing(node, set(node.attrs["_dead"]) - dead) if "_dead" in node.attrs else node for node in rest]
+    moved[-1] = _freeing(moved[-1], {*moved[-1].attrs.get("_dead", ()), *dead})
+    return step.with_nodes(rest), step.with_nodes(moved)
+
+
+def _freeing(node: Node, names: set[str]) -> Node:
+    return replace(node, attrs={**node.attrs, "_dead": tuple(sorted(names))})
 
 
 def _made_in(loop: LoopStep) -> set[str]:
@@ -183,43 +242,57 @@ def _made_in(loop: LoopStep) -> set[str]:
     return {outer[output] for node in loop.tick.graph.nodes for output in node.outputs if output in outer}
 
 
-def _hand_on(steps: list[Runs], graph: Graph, starts: set[int], modules: Modules) -> None:
+def _readers(graph: Graph, name: str) -> Iterator[str]:
+    """What is made of a value: nodes by their first results."""
+    return (node.outputs[0] for node in graph.nodes if name in node.uses)
+
+
+def _handing_on(
+    steps: list[Runs], graph: Graph, starts: set[str], fuses: Fuses, modules: Modules
+) -> list[Runs]:
     """Has steps emit the spikes that others of them read, and keeps out of memory what nothing else reads."""
     fused = [step for step in steps if isinstance(step, FusedLayerStep)]
     # States beside these layers ask for a shape alone; other steps hand on no stand-ins.
-    silent = {id(step.layer) for step in fused}
-    silent |= starts.intersection(id(node) for step in fused for node in step.torch.nodes)
+    silent = {step.layer.output for step in fused}
+    silent |= starts.intersection(node.outputs[0] for step in fused for node in step.torch.nodes)
     entering = {step.layer.uses[0] for step in fused if isinstance(step.layer.inputs[0], Ref)}
     direct = {step.layer.uses[0] for step in fused if step.is_linear}
-    for step in fused:
-        carriers = _carriers(step, graph, silent, entering, modules)
-        silent |= set(map(id, carriers))
-        entering |= {name for node in carriers for name in node.uses}
-        step.carriers = frozenset(node.output for node in carriers)
+    for place, step in reversed(list(enumerate(steps))):
+        torch_step = step.torch if isinstance(step, FusedLayerStep) else step
+        if isinstance(torch_step, TorchStep):
+            carriers = _carriers(torch_step, graph, silent, entering, fuses, modules)
+            silent |= carriers
+            entering |= {name for node in torch_step.nodes if node.outputs[0] in carriers for name in node.uses}
+            if isinstance(step, FusedLayerStep):
+                step.carriers = carriers
+            elif carriers:
+                steps[place] = CarryingStep(torch_step, fuses, carriers)
     for step in fused:
         for name in (step.loop.tick.outer[inner] for inner in step.loop.tick.graph.outputs):
             type_ = graph.types.get(name)
             if name in entering and type_ is not None and type_.spike:
-                own = _made_in(step.loop)
-                readers = [n for n in graph.nodes if name in n.uses and n.outputs[0] not in own]
-                hidden = all(id(n) in silent for n in readers) and name not in graph.outputs
+                known = silent | _made_in(step.loop)
+                hidden = known.issuperset(_readers(graph, name)) and name not in graph.outputs
                 step.emitted, step.in_memory = name, not hidden
                 step.loop.emitted = step.inside(name) if hidden and name in direct else None
                 break
+    return steps
 
 
-def _carriers(step: FusedLayerStep, graph: Graph, silent: set[int], entering: set[str], modules: Modules) -> list[Node]:
-    """The nodes before the layer through which spikes reach it, or another such node, and nothing else."""
-    found: list[Node] = []
+def _carriers(
+    step: TorchStep, graph: Graph, silent: set[str], entering: set[str], fuses: Fuses, modules: Modules
+) -> frozenset[str]:
+    """The nodes through which spikes reach such a layer, or another such node, and nothing else."""
+    found: set[str] = set()
     wanted = set(entering)
-    for node in reversed(step.torch.nodes[: step.torch.nodes.index(step.layer)]):
-        if node.outputs[0] not in wanted or node.output in graph.outputs or not may_carry(node, step.fuses, modules):
+    for node in reversed(step.nodes):
+        name = node.outputs[0]
+        if name not in wanted or name in graph.outputs or not may_carry(node, fuses, modules):
             continue
-        known = silent | set(map(id, found))
-        if all(id(reader) in known for reader in graph.nodes if node.output in reader.uses):
-            found.append(node)
+        if (silent | found).issuperset(_readers(graph, name)):
+            found.add(name)
             wanted.update(node.uses)
-    return found
+    return frozenset(found)
 
 
 @cache

@@ -65,6 +65,11 @@ class TorchStep:
         step.modules = modules
         return step
 
+    def with_nodes(self, nodes: Sequence[Node]) -> "TorchStep":
+        step = copy.copy(self)
+        step.nodes = tuple(nodes)
+        return step
+
     def run(self, values: Values) -> None:
         held: dict[tuple[str, str], list[Any]] = {}
         for node in self.nodes:

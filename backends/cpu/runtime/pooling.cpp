@@ -107,6 +107,8 @@ inline uint64_t bits_at(const uint64_t* words, int64_t at, int64_t count) {
   return count < 64 ? found & (((uint64_t)1 << count) - 1) : found;
 }
 
+const int64_t most_tasks = 64;
+
 // Some planes each, and how many events are before them.
 struct pooling_tasks {
   std::vector<int64_t> planes, before;
@@ -121,7 +123,7 @@ struct pooled {
   pixel_bits bits;
   bool largest;
   T divisor;
-  int32_t *begin, *index;  // of the result, with room for overlap() times the events
+  int32_t *begin, *index;  // of the result, with room for overlap() times the events, and three more for each task
   T* value;  // null: all are one
   int32_t* source;
   std::vector<int32_t> first, last;  // of the windows that each column is in
@@ -196,38 +198,50 @@ struct pooled {
     return made;
   }
 
-  // The same of bits under windows of two by two that don't overlap: two rows are looked at at once.
-  int64_t row_of_pairs(const plane_bits& own, int64_t y, int64_t made) const {
+  // The same of bits under windows of two by two that don't overlap: two rows are looked at at once. As in `list_bits`,
+  // four windows are written at a time, so up to three places behind them are lost.
+  template <bool Values, bool Sources>
+  int64_t row_of_pairs(const plane_bits& own, int64_t y, int64_t made, const T* shares) const {
     const int64_t at = own.at + 2 * y * of.width;
     for (int64_t k = 0; k < 2 * of.out_width; k += 64) {
       const int64_t count = 2 * of.out_width - k;
       const uint64_t a = bits_at(own.words, at + k, count), b = bits_at(own.words, at + of.width + k, count);
-      const uint64_t any = a | b;
-      for (uint64_t left = (any | any >> 1) & 0x5555555555555555u; left; left &= left - 1) {
-        const int j = __builtin_ctzll(left);
-        const int two = a >> j & 3, four = two | (int)(b >> j & 3) << 2, sum = __builtin_popcount(four);
-        const int one = __builtin_ctz(four);  // the first
-        put(made++, (k + j) / 2, largest ? 1 : (T)sum,
-            (int32_t)((2 * y + (one >> 1)) * of.width + k + j + (one & 1)));
-      }
+      uint64_t left = ((a | b) | (a | b) >> 1) & 0x5555555555555555u;
+      const int found = __builtin_popcountll(left);
+      for (int done = 0; done < found; done += 4)
+        for (int64_t place = made + done; place < made + done + 4; ++place, left &= left - 1) {
+          const int j = __builtin_ctzll(left | (uint64_t)1 << 63), four = (int)(a >> j & 3) | (int)(b >> j & 3) << 2;
+          const int one = __builtin_ctz(four | 8);  // the first
+          index[place] = (int32_t)((k + j) / 2);
+          if (Values) value[place] = shares[four];
+          if (Sources) source[place] = (int32_t)((2 * y + (one >> 1)) * of.width + k + j + (one & 1));
+        }
+      made += found;
     }
     return made;
   }
 
+  int64_t place(int64_t task, int64_t before) const { return before * of.overlap() + 3 * task; }
+
   // Each task writes where its events can't meet those of others; then the gaps close.
   int64_t run(const pooling_tasks& work, int64_t threads, gomp_parallel gomp) {
-    const int64_t overlap = of.overlap(), tasks = (int64_t)work.before.size();
+    const int64_t tasks = (int64_t)work.before.size();
     const bool pairs = bits.words && of.high == 2 && of.wide == 2 && of.stride_y == 2 && of.stride_x == 2 &&
                        of.padding_y == 0 && of.padding_x == 0;
     columns();
+    T shares[16];  // what four bits give
+    for (int four = 0; four < 16; ++four) shares[four] = largest ? 1 : (T)__builtin_popcount(four) / divisor;
     for_each_task(tasks, threads, gomp, [&](int64_t task) {
       row_of_windows to = {std::vector<T>(of.out_width), std::vector<int32_t>(of.out_width),
                            std::vector<uint64_t>((of.out_width + 63) / 64)};
-      int64_t made = work.before[task] * overlap;
+      int64_t made = place(task, work.before[task]);
       for (int64_t plane = work.planes[task]; plane < work.planes[task + 1]; ++plane) {
         const plane_bits own = bits_of(plane);
         for (int64_t y = 0; y < of.out_height; ++y) {
-          const int64_t end = pairs ? row_of_pairs(own, y, made) : row(plane, own, y, made, to);
+          const int64_t end = !pairs   ? row(plane, own, y, made, to)
+                              : source ? row_of_pairs<false, true>(own, y, made, shares)
+                              : value  ? row_of_pairs<true, false>(own, y, made, shares)
+                                       : row_of_pairs<false, false>(own, y, made, shares);
           begin[plane * of.out_height + y + 1] = (int32_t)(end - made);
           made = end;
         }
@@ -235,7 +249,7 @@ struct pooled {
     });
     int64_t sum = begin[0] = 0;
     for (int64_t task = 0; task < tasks; ++task) {
-      const int64_t to = sum, from = work.before[task] * overlap;
+      const int64_t to = sum, from = place(task, work.before[task]);
       for (int64_t r = work.planes[task] * of.out_height; r < work.planes[task + 1] * of.out_height; ++r)
         begin[r + 1] = (int32_t)(sum += begin[r + 1]);
       memmove(index + to, index + from, (sum - to) * sizeof(int32_t));
@@ -282,7 +296,7 @@ extern "C" int64_t norse_pool_events(const norse_windows* of, const int32_t* beg
                                      const number* value, int32_t largest, number divisor, int32_t* to_begin,
                                      int32_t* to_index, number* to_value, int32_t* source, int64_t threads,
                                      gomp_parallel gomp) {
-  const int64_t tasks = smaller(of->planes, 64);
+  const int64_t tasks = smaller(of->planes, most_tasks);
   pooling_tasks cut = {{0}, {}};
   for (int64_t task = 0; task < tasks; ++task) {
     cut.before.push_back(begin[cut.planes.back() * of->height]);
@@ -296,7 +310,7 @@ extern "C" int64_t norse_pool_events(const norse_windows* of, const int32_t* beg
 extern "C" int64_t norse_pool_bits(const norse_windows* of, const uint64_t* bits, int64_t stride, int64_t planes,
                                    int32_t largest, number divisor, int32_t* to_begin, int32_t* to_index,
                                    number* to_value, int32_t* source, int64_t threads, gomp_parallel gomp) {
-  const int64_t samples = of->planes / planes, tasks = smaller(samples, 64);
+  const int64_t samples = of->planes / planes, tasks = smaller(samples, most_tasks);
   pooling_tasks cut = {{0}, {}};
   int64_t events = 0;
   for (int64_t task = 0; task < tasks; ++task) {

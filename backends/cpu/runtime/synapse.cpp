@@ -152,6 +152,18 @@ void list(const T* x, int64_t rows, int64_t inputs, const uint64_t* bits, const 
   });
 }
 
+// The matrix of which these are the events.
+template <typename T>
+void fill(const events<T>& x, T* out, int64_t rows, int64_t inputs, int64_t threads, gomp_parallel gomp) {
+  const int64_t tasks = smaller(rows, 64);
+  for_each_task(tasks, threads, gomp, [&](int64_t task) {
+    const int64_t first = rows * task / tasks, end = rows * (task + 1) / tasks;
+    memset(out + first * inputs, 0, (end - first) * inputs * sizeof(T));
+    for (int64_t row = first; row < end; ++row)
+      for (int32_t e = x.begin[row]; e < x.begin[row + 1]; ++e) out[row * inputs + x.index[e]] = x.value ? x.value[e] : 1;
+  });
+}
+
 // A row's wanted products, some at a time: each reads the row of `columns` that it needs, all share that of g.
 template <typename T, int Products>
 void dot(const T* g, const T* columns, const int32_t* index, T* out, int64_t neurons) {
@@ -219,6 +231,10 @@ extern "C" void norse_take_listed(const number* x, int64_t rows, int64_t inputs,
 extern "C" void norse_list(const number* x, int64_t rows, int64_t inputs, const uint64_t* bits, const int32_t* begin,
                            int32_t* index, number* value, int64_t threads, gomp_parallel gomp) {
   list<number>(x, rows, inputs, bits, begin, index, value, threads, gomp);
+}
+extern "C" void norse_fill(const int32_t* begin, const int32_t* index, const number* value, number* out, int64_t rows,
+                           int64_t inputs, int64_t threads, gomp_parallel gomp) {
+  fill<number>({begin, index, value}, out, rows, inputs, threads, gomp);
 }
 extern "C" int norse_gather(const int32_t* begin, const int32_t* index, const number* value, const number* weight,
                             const number* bias, number* out, int64_t rows, int64_t inputs, int64_t neurons,

@@ -15,7 +15,7 @@ from norse.backends.at_spikes import Sizes
 from norse.backends.c_family.call import VERSION, Call
 from norse.backends.cpu import convolution, pooling, synapse
 from norse.backends.cpu.convolution import shape_of
-from norse.backends.cpu.events import Bits, Events, Spikes, join_rows
+from norse.backends.cpu.events import Bits, Events, Spikes, fill, join_rows
 from norse.backends.cpu.fused_convolution import FusedConvolution
 from norse.backends.cpu.fused_linear import FusedLinear
 from norse.backends.cpu.fused_loop import WRONG, FusedSynapse, Loop
@@ -203,11 +203,7 @@ class _Join(torch.autograd.Function):
 class _Dense(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, spikes: Spikes) -> Tensor:
-        events = spikes.in_rows_of(spikes.inputs)
-        rows = torch.repeat_interleave(torch.arange(events.rows), events.begin.diff())
-        dense = torch.zeros(events.rows, events.inputs, dtype=x.dtype)
-        dense[rows, events.index.long()] = 1 if events.value is None else events.value
-        return dense.view(x.shape)
+        return fill(spikes.in_rows_of(spikes.inputs), x.dtype).view(x.shape)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
