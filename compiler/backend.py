@@ -29,8 +29,9 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class SpikeTrain:
-    """Spikes over time, or what layers without weights made of them, in the backend's own form; `in_memory` tells whether
-    the tensor beside it has them too, `reach` where a gradient of theirs is not multiplied by zero (None: anywhere)."""
+    """Spikes over time, or what layers without weights made of them, in the backend's own form. `in_memory` tells
+    whether the tensor beside it has them too, `reach` where a gradient of theirs is not multiplied by zero (None:
+    anywhere)."""
 
     events: Any
     in_memory: bool

@@ -21,7 +21,7 @@ from norse.compiler.layers import LAYERS
 from norse.compiler.ops import OPS
 from norse.compiler.passes.common_subexpressions import repeats
 from norse.compiler.starts import start_reads
-from norse.compiler.steps.fused_layer import fuse_layers
+from norse.compiler.steps.fuse_layers import fuse_layers
 from norse.compiler.steps.loop import LoopStep
 from norse.compiler.steps.stepped import Runs, SteppedStep
 from norse.compiler.steps.torch_nodes import TorchStep

@@ -30,7 +30,8 @@ from norse.compiler.results import Build, builder
 from norse.compiler.schedule import Options, make_schedule
 from norse.compiler.staged import Staged
 from norse.compiler.steps.alignment import made_apart
-from norse.compiler.steps.fused_layer import FusedLayerStep, fuse_layers
+from norse.compiler.steps.fuse_layers import fuse_layers
+from norse.compiler.steps.fused_layer import FusedLayerStep
 from norse.compiler.steps.loop import warn_once
 from norse.compiler.steps.stepped import Runs
 from norse.compiler.stream import Stream, takes_time

@@ -16,7 +16,7 @@ from norse.compiler.ir import Node, Ref
 from norse.compiler.module import CompiledModule
 from norse.compiler.passes.pipeline import run_pipeline
 from norse.compiler.schedule import Options, make_schedule
-from norse.compiler.steps.fused_layer import fuse_layers
+from norse.compiler.steps.fuse_layers import fuse_layers
 from norse.compiler.trace.neuron import OVER_TIME, is_neuron
 from norse.compiler.untouched import untouched
 from norse.torch.module.neuron import Neuron

@@ -59,7 +59,9 @@ def _event_driven(layer: nn.Conv1d | nn.Conv2d, x: Tensor, sparse: Literal[True,
     return made.squeeze(-2) if flat else made
 
 
-def events_worth_it(x: Tensor, weight: Tensor, shape: Shape, sparse: Sparse, known: Spikes | None = None) -> Events | None:
+def events_worth_it(
+    x: Tensor, weight: Tensor, shape: Shape, sparse: Sparse, known: Spikes | None = None
+) -> Events | None:
     """The events in each row of pixels, `known` already or found now; None where they are too many to be cheaper than a
     dense convolution, or it is too small for a look."""
     if sparse == "auto" and shape.multiplications < WORTH_A_LOOK:
@@ -123,7 +125,8 @@ class _Convolution(torch.autograd.Function):
         refuse_a_graph()
         weight, begin, index, value = ctx.saved_tensors
         events = Events(begin, index, value, ctx.inputs)
-        return (*convolution_gradients(grad.contiguous(), weight, events, ctx.shape, ctx.needs_input_grad[:3]), None, None)
+        needs = ctx.needs_input_grad[:3]
+        return *convolution_gradients(grad.contiguous(), weight, events, ctx.shape, needs), None, None
 
 
 def convolution_gradients(

@@ -1,5 +1,5 @@
-"""A layer with weights and the loop behind it in one pass over its events: the currents are in no memory, nor are spikes
-that only such layers read. Backward, the two go one after the other.
+"""A layer with weights and the loop behind it in one pass over its events: the currents are in no memory, nor are
+spikes that only such layers read. Backward, the two go one after the other.
 """
 
 import ctypes

@@ -90,9 +90,7 @@ def average(layer: nn.AvgPool2d, x: Tensor) -> Tensor:
 
 def _fits(window: Window, x: Tensor) -> bool:
     """Not of what torch would complain of."""
-    return (
-        takes(x) and x.ndim in (3, 4) and x.is_contiguous() and x.numel() > 0 and min(window.out(*x.shape[-2:])) > 0
-    )
+    return takes(x) and x.ndim in (3, 4) and x.is_contiguous() and x.numel() > 0 and min(window.out(*x.shape[-2:])) > 0
 
 
 class _Average(torch.autograd.Function):
@@ -188,9 +186,8 @@ def _pooled(of: _Windows, spikes: Spikes, dtype: torch.dtype, *, sources: bool) 
         x = spikes.in_rows_of(of.size[1])
         given = (None if t is None else t.data_ptr() for t in (x.begin, x.index, x.value))
         found = _library(dtype).norse_pool_events(of.numbers, *given, *rest)
-    index, value, source = (None if t is None else t[:found] for t in (index, value, source))
-    assert index is not None
-    return Events(begin, index, value, of.out[1]), source
+    value, source = (None if t is None else t[:found] for t in (value, source))
+    return Events(begin, index[:found], value, of.out[1]), source
 
 
 class _Pool(torch.autograd.Function):

@@ -43,8 +43,8 @@ def may_carry(node: Node, fuses: Fuses, modules: Mapping[str, nn.Module]) -> boo
 
 def carry(node: Node, values: Values, fuses: Fuses, step: TorchStep) -> bool:
     """Whether the node has run on spikes in the backend's form; all that it reads must be there in it."""
-    trains = [values.get(train(name)) for name in node.uses]
-    if not trains or any(spikes is None for spikes in trains):
+    trains: list[SpikeTrain] = [values[train(name)] for name in node.uses if values.get(train(name)) is not None]
+    if not trains or len(trains) < len(node.uses):
         return False
     made: tuple[Any, SpikeTrain] | None
     if keeps_order(node):

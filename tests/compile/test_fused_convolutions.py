@@ -12,8 +12,9 @@ from torch.nn import functional
 
 import norse
 import norse.torch as snn
-from norse.backends.cpu import fused_layer
+from norse.backends.cpu.events import Bits, Events
 from norse.backends.cpu.fused_layer import FusedLayers
+from norse.backends.cpu.pooling import pool_events
 
 from .comparison import observe
 from .fused import exact, fused_steps, linear, spikes, watch
@@ -94,8 +95,8 @@ def test_spikes_pass_other_layers_as_events(kind: str, dtype: torch.dtype) -> No
     torch.manual_seed(2)
     layers = BETWEEN[kind]()
     model = lifted(
-        convolution(2, 9, 3), snn.LIFCell(), *layers, convolution(9, 7, 2), snn.LIFCell(), nn.Flatten(), nn.LazyLinear(5),
-        snn.LICell(),
+        convolution(2, 9, 3), snn.LIFCell(), *layers, convolution(9, 7, 2), snn.LIFCell(), nn.Flatten(),
+        nn.LazyLinear(5), snn.LICell(),
     ).to(dtype)  # fmt: skip
     x = spikes(30, 2, 2, 12, 16, density=0.2, dtype=dtype)
     model(x)
@@ -106,9 +107,7 @@ def test_spikes_pass_other_layers_as_events(kind: str, dtype: torch.dtype) -> No
 @pytest.mark.parametrize("layer", [nn.MaxPool1d(3, 2, 1), nn.AvgPool1d(2)])
 def test_in_one_dimension(layer: nn.Module) -> None:
     torch.manual_seed(3)
-    model = lifted(
-        convolution(2, 9, 3, rank=1), snn.LIFCell(), layer, convolution(9, 7, 2, rank=1), snn.LIFCell()
-    )
+    model = lifted(convolution(2, 9, 3, rank=1), snn.LIFCell(), layer, convolution(9, 7, 2, rank=1), snn.LIFCell())
     assert same(model, spikes(30, 2, 2, 40, density=0.3)) == [(True, True), (True, False)]
 
 
@@ -183,11 +182,10 @@ def test_what_is_also_read_otherwise_is_in_memory() -> None:
 
 def test_negative_numbers_are_pooled_by_torch() -> None:
     """Of spikes and what else is read: zeros may be larger than what is not zero."""
-    events = fused_layer.Bits.zeros(1, 4).events
-    made = fused_layer.pooling.pool_events(nn.MaxPool2d(2), torch.zeros(1, 1, 2, 2), events)
-    assert made is not None
-    listed = fused_layer.Events(torch.tensor([0, 1], dtype=torch.int32), torch.tensor([1]).int(), torch.tensor([-1.0]), 4)
-    assert fused_layer.pooling.pool_events(nn.MaxPool2d(2), torch.zeros(1, 1, 2, 2), listed) is None
+    layer, x = nn.MaxPool2d(2), torch.zeros(1, 1, 2, 2)
+    assert pool_events(layer, x, Bits.zeros(1, 4).events) is not None
+    negative = Events(torch.tensor([0, 1]).int(), torch.tensor([1]).int(), torch.tensor([-1.0]), 4)
+    assert pool_events(layer, x, negative) is None
 
 
 class Loop(nn.Module):
