@@ -278,8 +278,8 @@ def check(
         dialect: of a file, as `from_nir` takes it.
 
     Returns:
-        The report: `fits`, `rows`, `misfits`, `read_as`, `as_dict()`; printed, it is a text. A model with a layer that NIR has
-        no primitive for fits no chip: the only row says which layer.
+        The report: `fits`, `rows`, `misfits`, `read_as`, `as_dict()`; printed, it is a text. A model with a layer that
+        NIR has no primitive for fits no chip: the only row says which layer.
 
     Raises:
         TypeError: if model_or_file is none of these.
@@ -294,6 +294,4 @@ def check(
         >>> report.fits, [(row.limit, row.over) for row in report.misfits if row.limit == "circuits"]
         (False, [('circuits', 138)])
     """
-    return chips.check(
-        model_or_file, target, example_input=example_input, dt=dt, reset=reset, dialect=dialect
-    )
+    return chips.check(model_or_file, target, example_input=example_input, dt=dt, reset=reset, dialect=dialect)

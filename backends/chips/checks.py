@@ -128,11 +128,9 @@ def _spikes(role: str) -> Check:
         several = limit.value != 1  # on the chip
         has = f"up to {limit.value}" if isinstance(limit.value, int) else limit.value
         differing = [layer for layer in spiking if (layer.reset_by == "several") != several]
+        text = f"one, the chip {has}" if several else "several, the chip one"
         for layer in differing:
-            if several:
-                yield row(limit, "differs", f"one, the chip {has} where v passes the threshold so often", layer, 1)
-            else:
-                yield row(limit, "differs", "several where v passes the threshold so often, the chip one", layer)
+            yield row(limit, "differs", f"{text} where v passes the threshold more than once", layer, layer.reset_by)
         if spiking and not differing:
             yield row(limit, "fits", f"{has if several else 'one'}, as the chip", used=limit.value)
 

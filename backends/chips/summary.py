@@ -193,9 +193,7 @@ def _of_graph(graph: Any, where: str, dt: float | None, reset: str | None, diale
     repairs = tuple(text for text in told if text.startswith(("node ", "edge ")))
     resets = dict.fromkeys(read.diagram.nodes, reset or spoken.dialect.reset)
     also = f"; a spike {_RESETS[reset]}, as asked" if reset is not None else ""
-    return replace(
-        _summarised(read, resets, step), repairs=repairs, read_as=f"{spoken}{also}", doubt=spoken.doubt
-    )
+    return replace(_summarised(read, resets, step), repairs=repairs, read_as=f"{spoken}{also}", doubt=spoken.doubt)
 
 
 _RESETS = {"zero": "sets v to v_reset", "subtract": "lowers v by the threshold"}

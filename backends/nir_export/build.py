@@ -78,7 +78,9 @@ def from_nir(
         raise ValueError(f"{where}{error}") from error
 
 
-def read_in_dialect(graph: Any, dialect: Dialect, dt: float | None, reset: str | None) -> tuple["ReadNetwork", float | None]:
+def read_in_dialect(
+    graph: Any, dialect: Dialect, dt: float | None = None, reset: str | None = None
+) -> tuple["ReadNetwork", float | None]:
     """The network, in plain NIR, that a graph in a dialect means, without what makes its neurons late; and its time
     step, None where nobody says one.
 

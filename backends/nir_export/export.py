@@ -26,7 +26,7 @@ from norse.backends.nir_export.network import Example, Network, trace_network
 from norse.backends.nir_export.neurons import BY_STEP, NEURONS, check_reset, instead_of, starts_at_rest, write_neuron
 from norse.backends.nir_export.scale import Scale
 from norse.backends.nir_export.timing import Lagged, timed_edges, understood
-from norse.backends.nir_export.translate import said
+from norse.backends.nir_export.translate import said, scales_in_weights
 from norse.backends.nir_export.verify import Calls
 from norse.backends.nir_export.verify import verify as run_both
 from norse.compiler.ir import Node, Operand, Ref, refs
@@ -111,14 +111,14 @@ class Described:
 
 
 def described(model: nn.Module, example_input: Example | None, dt: float | None) -> Described:
-    """What `to_nir` would write, were there a NIR that can say every reset; states that are integers are as if they
-    were not rounded.
+    """What `to_nir` would write, were there a NIR that can say every reset. States that are integers are as if they
+    were not rounded; a Scale behind weights of its own is in the weights, as for the tools of the dialects.
 
     Raises ValueError, with the layer's name, where NIR has no primitive for a layer.
     """
     model = _plain(model)
     writer = _Writer(trace_network(model, example_input), 1.0, None)
-    return Described(writer.written(dt, False), writer.resets)
+    return Described(scales_in_weights(writer.written(dt, False)), writer.resets)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ def describe(path: str | os.PathLike[str], dialect: str | None = None) -> Descri
 
     Raises:
         OSError: if there is no such file, or it is no HDF5 file, or damaged.
-        ValueError: if it is no NIR graph, or the dialect is none. One that is, but can't be run, is described, with its `problem`.
+        ValueError: if it is no NIR graph, or the dialect is none. A graph that can't be run is described, with its
+            `problem`.
     """
     graph = read_file(path)
     spoken = spoken_in(graph, dialect, "norse.from_nir")
@@ -74,7 +75,7 @@ def describe(path: str | os.PathLike[str], dialect: str | None = None) -> Descri
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            read, _ = read_in_dialect(graph, spoken.dialect, None, None)
+            read, _ = read_in_dialect(graph, spoken.dialect)
             shapes, waiting = read.shapes, read.diagram.delayed
             said, _ = flattened(graph, "")
             nodes, edges = {name: said[name] for name in read.diagram.order()}, list(read.diagram.edges)

@@ -49,9 +49,7 @@ def spoken_in(graph: Any, given: str | None, where: str) -> Spoken:
         return Spoken("nir", f"what it says, {noted!r}, is no dialect here", doubt)
     doubt = ""
     if any(str(node).endswith(ROCKPOOLS_NAMES) for node in graph.nodes):
-        doubt = (
-            "its nodes have names of Rockpool's; read as NIR says it, which Rockpool does not: dialect='rockpool'"
-        )
+        doubt = "its nodes have names of Rockpool's; read as NIR says it, which Rockpool does not: dialect='rockpool'"
     return Spoken("nir", "it names no tool that wrote it; dialect= or --from does", doubt)
 
 
