@@ -279,6 +279,8 @@ class _Writer:
                     f"{where}: a file is run by forward Euler: expected integrator='euler', got 'exponential'"
                 )
             got = f"{name}{instead_of(step)}"
+            if not str(getattr(step, "__module__", "")).startswith("norse."):
+                got += ", a step of your own, which is no primitive even where it computes the same as one"
             raise ValueError(f"{where}: NIR can't say its step: expected one of {', '.join(known)}, got {got}")
         self._check_state(where, node, module, row)
         weights = self._weights(node)

@@ -206,6 +206,22 @@ class TestModels:
             norse.check(network(), "xylo", **{name: value})
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("brainscales2", {"Affine", "weight_bits"}),
+        ("loihi2", {"CubaLI", "weight_bits"}),
+        ("spinnaker2", {"CubaLI", "weight_bits"}),
+        ("speck", {"CubaLI", "CubaLIF", "weight_bits"}),
+        ("xylo", {"CubaLI", "weight_bits", "input_channels", "time_constants"}),
+    ],
+)
+def test_what_stops_the_readmes_model_as_the_page_says(target, expected):
+    model = snn.SequentialState(nn.Linear(20, 64), snn.LIF(), nn.Linear(64, 2), snn.LI())
+    report = norse.check(model, target)
+    assert {row.used if row.limit == "primitives" else row.limit for row in report.misfits} == expected
+
+
 def test_dialects_and_resets_that_are_none():
     graph = chain((2,), linear(2, 2))
     with pytest.raises(ValueError, match=r"norse\.check: argument dialect: expects one of nir, norse, .*got 'lava'"):
