@@ -29,13 +29,13 @@ From = Annotated[
 ]
 
 
-def inspect(file: File) -> None:
+def inspect(file: File, written_by: From = None) -> None:
     """Show what is in a NIR file: nodes, shapes, parameters, and a picture of the graph."""
     console = Console()
     with _errors(console):
         from norse.backends.nir_export import describe  # here, as torch takes seconds to import
 
-        found = describe(file)
+        found = describe(file, written_by)
         table = Table(title=escape(str(file)), title_justify="left")
         for column in ("node", "primitive", "shape", "parameters"):
             table.add_column(column)
@@ -50,6 +50,9 @@ def inspect(file: File) -> None:
         said = ", ".join(f"{key}: {value}" for key, value in found.metadata.items())
         console.print(f"{len(found.nodes)} nodes, {len(found.edges)} edges, {numbers} numbers", highlight=False)
         console.print(Text(f"metadata: {said or 'none'}"))
+        console.print(Text(found.read_as))
+        if found.doubt:
+            console.print(Text(f"doubtful: {found.doubt}", style="yellow"))
         for repair in found.repairs:
             console.print(Text(f"repaired: {repair}", style="yellow"))
         if found.problem is not None:
@@ -76,7 +79,9 @@ def convert(
         model = norse.from_nir(file, dt=dt, reset=reset, dialect=written_by)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said above
-            inputs = {name: torch.zeros(1, *shape) for name, shape in describe(file).inputs.items()}
+            found = describe(file, written_by)
+            inputs = {name: torch.zeros(1, *shape) for name, shape in found.inputs.items()}
+        console.print(Text(found.read_as))
         example: Any = inputs if len(inputs) > 1 else next(iter(inputs.values()))
         graph: Any = norse.to_nir(model, target, example_input=example, dt=dt if to == "nir" else None, dialect=to)
         console.print(Text(f"{target}: {len(graph.nodes)} nodes. {graph.verification}"))
@@ -105,7 +110,9 @@ def run(
         model = norse.compile(snn.Lift(norse.from_nir(file, dt=dt, reset=reset, dialect=written_by)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            shapes = describe(file).inputs
+            found = describe(file, written_by)
+            shapes = found.inputs
+        console.print(Text(found.read_as))
         values, batched = _inputs(inputs, shapes)
         with_state: Any = model(values if len(shapes) > 1 else next(iter(values.values())))
         result = with_state[0] if isinstance(with_state, tuple) else with_state
@@ -124,6 +131,8 @@ def check(
     file: File,
     target: Annotated[str | None, typer.Option(help="The chip; else all, in a table.", show_default=False)] = None,
     dt: TimeStep = None,
+    reset: Reset = None,
+    written_by: From = None,
     json: Annotated[bool, typer.Option("--json", help="The reports as JSON.")] = False,
 ) -> None:
     """Compare a NIR file with what a chip has. The exit code is 1 if it does not fit (without --target: fits none)."""
@@ -133,7 +142,7 @@ def check(
 
         if target is not None and target not in targets():
             raise ValueError(f"norse check: --target: expected one of {', '.join(targets())}, got {target!r}")
-        network = network_of(file, dt=dt)
+        network = network_of(file, dt=dt, reset=reset, dialect=written_by)
         reports = [compared(network, read_chip(name)) for name in (targets() if target is None else (target,))]
         if json:
             print(dumps([report.as_dict() for report in reports] if target is None else reports[0].as_dict()))
@@ -147,6 +156,9 @@ def check(
                 failing = dict.fromkeys(row.limit.replace("_", " ") for row in report.misfits)
                 table.add_row(report.target, report.chip, "yes" if report.fits else "no", ", ".join(failing))
             console.print(table)
+            console.print(Text(network.read_as))
+            if network.doubt:
+                console.print(Text(f"doubtful: {network.doubt}", style="yellow"))
     if not any(report.fits for report in reports):
         raise typer.Exit(1)
 

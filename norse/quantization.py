@@ -67,7 +67,8 @@ def quantize(
         example_input: as in `norse.to_nir`: it tells shapes where the first layer does not.
 
     Returns:
-        A copy, with the same calls and states.
+        A copy, with the same calls and states. `snn.quantized_weights(copy)` is a dictionary of its weights as
+        integers, `layer.rounded()` the weight and the bias that a layer of it computes with.
 
     Raises:
         TypeError: if model is no module.
@@ -78,7 +79,7 @@ def quantize(
         >>> import torch, norse, norse.torch as snn
         >>> model = snn.SequentialState(torch.nn.Linear(3, 4), snn.LIF(), snn.LIFRecurrent(4, 5))
         >>> quantized = norse.quantize(model, bits=4)
-        >>> int((quantized[0].rounded()[0] / quantized[0].scale).round().abs().max())
+        >>> int((quantized[0].rounded().weight / quantized[0].scale).round().abs().max())
         7
         >>> z, state = norse.compile(quantized)(torch.ones(100, 8, 3))
         >>> z.shape

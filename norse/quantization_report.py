@@ -165,7 +165,7 @@ def _classes(output: Tensor, targets: Tensor, scores: Callable[[Tensor], Tensor]
 
 def _weights_reports(quantized: nn.Module) -> Iterator[WeightsReport]:
     with torch.no_grad():
-        for found in quantized_weights(quantized):
+        for found in quantized_weights(quantized).values():
             weights, rounded = found.weights.double(), found.rounded.double()
             beyond = found.in_units.abs() > 2 ** (found.bits - 1) - 1
             signal, noise = float(weights.square().sum()), float((weights - rounded).square().sum())

@@ -255,6 +255,8 @@ def check(
     *,
     example_input: "Tensor | tuple[Tensor, ...] | dict[str, Tensor] | None" = None,
     dt: float | None = None,
+    reset: Literal["zero", "subtract"] | None = None,
+    dialect: Literal["nir", "norse", "snntorch", "sinabs", "rockpool", "spyx"] | None = None,
 ) -> chips.Report:
     """Compares a network with what a neuromorphic chip has: what does not fit, and by how much.
 
@@ -263,20 +265,26 @@ def check(
     there is no number for is listed as not checked. `docs/chips.md` has all of them. Placing a network on the chip is
     left to its vendor's tool, which the report names.
 
+    A module is judged by what it is, also where plain NIR can't say it: neurons that are lowered by the threshold, or
+    whose states are integers. A file is judged by what it means to the tool that wrote it, and the report says which
+    that was taken to be.
+
     Args:
-        model_or_file: a module that `to_nir` takes, a nir.NIRGraph, or a NIR file.
+        model_or_file: a module of layers that `to_nir` takes, a nir.NIRGraph, or a NIR file.
         target: "speck", "xylo" (XyloAudio 3), "xylo_audio2", "xylo_imu", "loihi2", "spinnaker2" or "brainscales2".
         example_input: for a module, as `to_nir` takes it.
         dt: time step in s, if the model or file does not say it.
+        reset: of a file, as `from_nir` takes it.
+        dialect: of a file, as `from_nir` takes it.
 
     Returns:
-        The report: `fits`, `rows`, `misfits`, `as_dict()`; printed, it is a text. A model with a layer that NIR has
-        no primitive for fits no chip: the only row says which layer.
+        The report: `fits`, `rows`, `misfits`, `read_as`, `as_dict()`; printed, it is a text. A model with a layer that
+        NIR has no primitive for fits no chip: the only row says which layer.
 
     Raises:
         TypeError: if model_or_file is none of these.
         ValueError: if there are no data of the target, the module can't be followed or its input's shape is not told,
-            or the graph can't be run.
+            the graph can't be run, or reset or dialect is none of those above, or given with a module.
         OSError: if there is no such file, or it is no HDF5 file, or damaged.
 
     Example:
@@ -286,4 +294,4 @@ def check(
         >>> report.fits, [(row.limit, row.over) for row in report.misfits if row.limit == "circuits"]
         (False, [('circuits', 138)])
     """
-    return chips.check(model_or_file, target, example_input=example_input, dt=dt)
+    return chips.check(model_or_file, target, example_input=example_input, dt=dt, reset=reset, dialect=dialect)

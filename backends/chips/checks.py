@@ -93,15 +93,48 @@ def _recurrence(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
 
 
 def _reset(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
-    spiking = [layer for layer in network.neurons if layer.reset]
-    wrong = [layer for layer in spiking if "zero" not in limit.value or layer.reset != (0.0,)]
+    spiking = [layer for layer in network.neurons if layer.reset_by]
+    wrong = [layer for layer in spiking if not _resets_as(layer, limit)]
+    has = " or ".join(_BY[kind] for kind in limit.value)
     for layer in wrong:
-        says = ", ".join(f"{v:.4g}" for v in layer.reset)
-        hint = '; norse.from_nir(..., reset="subtract") runs it so' if "subtract" in limit.value else ""
-        has = " or ".join("to zero" if kind == "zero" else "by subtracting the threshold" for kind in limit.value)
-        yield row(limit, "differs", f"to {says}, the chip {has}{hint}", layer, list(layer.reset))
+        says = f"to {', '.join(f'{v:.4g}' for v in layer.reset)}" if layer.reset_by == "zero" else _BY["subtract"]
+        text = f"{says}, the chip {has}; {_RESET_SO[limit.value[-1]]}"
+        yield row(limit, "differs", text, layer, list(layer.reset) or layer.reset_by)
     if spiking and not wrong:
-        yield row(limit, "fits", "to zero")
+        used = dict.fromkeys(_BY["zero" if layer.reset_by == "zero" else "subtract"] for layer in spiking)
+        yield row(limit, "fits", ", ".join(used))
+
+
+_BY = {"zero": "to zero", "subtract": "by subtracting the threshold"}
+_RESET_SO = {
+    "zero": "reset_method=reset_value and v_reset=0 do so",
+    "subtract": 'reset_method=reset_subtract does so, and norse.from_nir(..., reset="subtract") of a file',
+}
+
+
+def _resets_as(layer: Layer, limit: Limit | None) -> bool:
+    """Whether a spike does what it does on the chip, or nobody says what that is."""
+    if limit is None:
+        return True
+    return layer.reset == (0.0,) and "zero" in limit.value if layer.reset_by == "zero" else "subtract" in limit.value
+
+
+def _spikes(role: str) -> Check:
+    """How often a neuron may fire in a time step; where it is reset otherwise it is another neuron in any case."""
+
+    def check(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
+        resets = chip.limits.get("reset")
+        spiking = [n for n in network.neurons if n.reset_by and role in ("", n.role) and _resets_as(n, resets)]
+        several = limit.value != 1  # on the chip
+        has = f"up to {limit.value}" if isinstance(limit.value, int) else limit.value
+        differing = [layer for layer in spiking if (layer.reset_by == "several") != several]
+        text = f"one, the chip {has}" if several else "several, the chip one"
+        for layer in differing:
+            yield row(limit, "differs", f"{text} where v passes the threshold more than once", layer, layer.reset_by)
+        if spiking and not differing:
+            yield row(limit, "fits", f"{has if several else 'one'}, as the chip", used=limit.value)
+
+    return check
 
 
 def _pools(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
@@ -297,6 +330,9 @@ CHECKS: Mapping[str, Check] = {
     "structure": _structure,
     "recurrence": _recurrence,
     "reset": _reset,
+    "spikes": _spikes(""),
+    "hidden_spikes": _spikes("hidden"),
+    "output_spikes": _spikes("output"),
     "pools": _pools,
     "biases": _biases,
     "time_constants": _time_constants,

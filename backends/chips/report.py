@@ -61,6 +61,8 @@ class Report:
         tool: what places networks on it.
         rows: all comparisons.
         repairs: what had to be put right in the file to read it.
+        read_as: in which tool's words the file or graph was read; "" for a module.
+        doubt: what speaks for another tool's, "" for nothing.
     """
 
     target: str
@@ -69,6 +71,8 @@ class Report:
     tool: str
     rows: tuple[Row, ...]
     repairs: tuple[str, ...] = ()
+    read_as: str = ""
+    doubt: str = ""
 
     @property
     def fits(self) -> bool:
@@ -93,6 +97,10 @@ class Report:
     def _lines(self) -> Iterator[str]:
         failing = ", ".join(dict.fromkeys(_name(row) for row in self.misfits))
         yield f"{self.chip} ({self.maker}): {f'does not fit: {failing}' if failing else 'fits'}"
+        if self.read_as:
+            yield _paragraph(self.read_as, "  ")
+        if self.doubt:
+            yield _paragraph(f"doubtful: {self.doubt}", "  ")
         for verdict in VERDICTS:
             rows = self.of(verdict)
             if rows:

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import networkx
@@ -13,13 +13,15 @@ from torch import nn
 
 from norse.backends.chips.bits import bits_needed, bits_needed_by_row
 from norse.backends.chips.connections import NEURON_KINDS, WEIGHTED_KINDS, Connection, Shape, count
-from norse.backends.nir_export import to_nir
-from norse.backends.nir_export.build import read_network
+from norse.backends.nir_export.build import ReadNetwork, read_in_dialect, read_network
 from norse.backends.nir_export.diagram import Diagram
+from norse.backends.nir_export.export import described
 from norse.backends.nir_export.file import read_file
 from norse.backends.nir_export.layers import BY_PRIMITIVE as LAYERS
 from norse.backends.nir_export.network import Example, trace_network
 from norse.backends.nir_export.neurons import BY_PRIMITIVE as NEURONS
+from norse.backends.nir_export.spoken import spoken_in
+from norse.backends.nir_export.translate import step_said
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class Layer:
         fan_out: out of the neuron that has most.
         hidden_fan_out: of those, to hidden neurons.
         times: time constants in s, by name, each once.
-        reset: the potentials that spikes leave, each once.
+        reset_by: what a spike does: v becomes a potential ("zero"), falls by the threshold ("subtract"), or by the
+            threshold as often as it can, each time with a spike ("several"); "" of what has no spikes or no state.
+        reset: the potentials that v becomes, each once.
     """
 
     name: str
@@ -69,6 +73,7 @@ class Layer:
     fan_out: int = 0
     hidden_fan_out: int = 0
     times: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    reset_by: str = ""
     reset: tuple[float, ...] = ()
 
     def __str__(self) -> str:
@@ -77,7 +82,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Network:
-    """Layers in the order in which they run, what connects them, and the time step in s (None: unknown)."""
+    """Layers in the order in which they run, what connects them, and the time step in s (None: unknown).
+
+    `repairs` is what was put right in a file, `read_as` in which tool's words it was read, and `doubt` what speaks for
+    another's.
+    """
 
     layers: tuple[Layer, ...]
     inputs: Mapping[str, Shape]
@@ -85,6 +94,8 @@ class Network:
     edges: tuple[tuple[str, str], ...]
     dt: float | None
     repairs: tuple[str, ...] = ()
+    read_as: str = ""
+    doubt: str = ""
 
     @property
     def neurons(self) -> tuple[Layer, ...]:
@@ -116,8 +127,15 @@ class NirCannotSay(ValueError):
     """A model that can be followed, but has a layer that NIR has no primitive for."""
 
 
-def network_of(source: Any, example_input: Example | None = None, dt: float | None = None) -> Network:
-    """The network that a module, a nir.NIRGraph or a file is.
+def network_of(
+    source: Any,
+    example_input: Example | None = None,
+    dt: float | None = None,
+    *,
+    reset: str | None = None,
+    dialect: str | None = None,
+) -> Network:
+    """The network that a module, a nir.NIRGraph or a file is; the arguments are those of `norse.check`.
 
     Raises:
         TypeError: if it is none of these.
@@ -126,48 +144,63 @@ def network_of(source: Any, example_input: Example | None = None, dt: float | No
     """
     if dt is not None and not 0 < dt < float("inf"):
         raise ValueError(f"norse.check: argument dt: expects a time step in s above 0, got {dt}")
+    if reset not in (None, "zero", "subtract"):
+        raise ValueError(f"norse.check: argument reset: expects zero or subtract, got {reset!r}")
     if isinstance(source, nn.Module):
-        graph = _of_module(source, example_input, dt)
-    elif isinstance(source, nir.NIRGraph):
-        graph = source
-    elif isinstance(source, str | os.PathLike):
-        graph = read_file(source)
-    else:
-        raise TypeError(
-            "norse.check: argument model_or_file: expects a torch.nn.Module, a nir.NIRGraph or a path, got "
-            f"{type(source).__name__}"
-        )
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            read = read_network(graph, dt)
-        except ValueError as error:
-            where = f"{os.fspath(source)}: " if isinstance(source, str | os.PathLike) else ""
-            raise ValueError(f"norse.check: {where}{error}") from error
-    # What else reading warns of is about running a network, which nobody does here.
-    said = (str(warning.message).partition("norse.from_nir: ")[2] for warning in caught)
-    repairs = tuple(text for text in said if text.startswith(("node ", "edge ")))
-    step = dt if dt is not None else _time_step(read.diagram.metadata)
-    return _summarised(read.diagram, read.shapes, step, repairs)
+        for name, value in (("reset", reset), ("dialect", dialect)):
+            if value is not None:
+                raise ValueError(
+                    f"norse.check: argument {name}: expects None with a module, whose neurons say what they do, "
+                    f"got {value!r}"
+                )
+        return _of_module(source, example_input, dt)
+    if isinstance(source, nir.NIRGraph):
+        return _of_graph(source, "", dt, reset, dialect)
+    if isinstance(source, str | os.PathLike):
+        return _of_graph(read_file(source), f"{os.fspath(source)}: ", dt, reset, dialect)
+    raise TypeError(
+        "norse.check: argument model_or_file: expects a torch.nn.Module, a nir.NIRGraph or a path, got "
+        f"{type(source).__name__}"
+    )
 
 
-def _of_module(model: nn.Module, example_input: Example | None, dt: float | None) -> Any:
+def _of_module(model: nn.Module, example_input: Example | None, dt: float | None) -> Network:
     try:
         trace_network(model, example_input)
     except ValueError as error:
         raise ValueError(f"norse.check: {type(model).__name__}: {error}") from error
-    try:
-        return to_nir(model, example_input=example_input, dt=dt, verify=False)
-    except ValueError as error:
-        raise NirCannotSay(str(error).removeprefix("norse.to_nir: ")) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of files that other tools may not read: none is written
+        try:
+            said = described(model, example_input, dt)
+        except ValueError as error:
+            raise NirCannotSay(f"{type(model).__name__}: {error}") from error
+        read = read_network(said.graph)
+    step = dt if dt is not None else step_said(said.graph.metadata)
+    return _summarised(read, said.resets, step)
 
 
-def _time_step(metadata: Mapping[str, Any]) -> float | None:
-    known = metadata.get("dt")
-    return float(known) if known is not None and np.ndim(known) == 0 and np.isreal(known) and known > 0 else None
+def _of_graph(graph: Any, where: str, dt: float | None, reset: str | None, dialect: str | None) -> Network:
+    spoken = spoken_in(graph, dialect, "norse.check")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            read, step = read_in_dialect(graph, spoken.dialect, dt, reset)
+        except ValueError as error:
+            raise ValueError(f"norse.check: {where}{error}") from error
+    # What else reading warns of is about running a network, which nobody does here.
+    told = (str(warning.message).partition("norse.from_nir: ")[2] for warning in caught)
+    repairs = tuple(text for text in told if text.startswith(("node ", "edge ")))
+    resets = dict.fromkeys(read.diagram.nodes, reset or spoken.dialect.reset)
+    also = f"; a spike {_RESETS[reset]}, as asked" if reset is not None else ""
+    return replace(_summarised(read, resets, step), repairs=repairs, read_as=f"{spoken}{also}", doubt=spoken.doubt)
 
 
-def _summarised(diagram: Diagram, shapes: Mapping[str, Shape], dt: float | None, repairs: tuple[str, ...]) -> Network:
+_RESETS = {"zero": "sets v to v_reset", "subtract": "lowers v by the threshold"}
+
+
+def _summarised(read: ReadNetwork, resets: Mapping[str, str], dt: float | None) -> Network:
+    diagram, shapes = read.diagram, read.shapes
     outputs = _last_neurons(diagram)
     counted = count(diagram, shapes, outputs)
     everything: Any = networkx.DiGraph(diagram.edges)
@@ -180,7 +213,7 @@ def _summarised(diagram: Diagram, shapes: Mapping[str, Shape], dt: float | None,
             continue
         fields: dict[str, Any] = {}
         if isinstance(node, NEURON_KINDS):
-            fields = _of_neurons(node, counted.given[name]) | {
+            fields = _of_neurons(node, counted.given[name], resets.get(name, "")) | {
                 "role": "output" if name in outputs else "hidden",
                 "recurrent": name in recurrent,
                 "fan_in": counted.fan_in[name],
@@ -194,7 +227,7 @@ def _summarised(diagram: Diagram, shapes: Mapping[str, Shape], dt: float | None,
         taken, given = counted.taken[name], counted.given[name]
         layers.append(Layer(name, type(node).__name__, taken, given, counted.maps.get(name, taken), **fields))
     inputs = {name: shapes[name] for name in diagram.of(nir.Input)}
-    return Network(tuple(layers), inputs, counted.connections, diagram.edges, dt, repairs)
+    return Network(tuple(layers), inputs, counted.connections, diagram.edges, dt)
 
 
 def _last_neurons(diagram: Diagram) -> frozenset[str]:
@@ -213,14 +246,15 @@ def _last_neurons(diagram: Diagram) -> frozenset[str]:
     return frozenset(found)
 
 
-def _of_neurons(node: Any, shape: Shape) -> dict[str, Any]:
+def _of_neurons(node: Any, shape: Shape, reset: str) -> dict[str, Any]:
     row = NEURONS.get(type(node))
     times = tuple((field, _each(getattr(node, field))) for field in (row.rates if row else ()))
-    spikes = row is not None and "v_reset" in row.potentials
+    reset = reset if row is not None and "v_reset" in row.potentials else ""
     return {
         "neurons": int(np.prod(shape)),
         "times": times,
-        "reset": _each(node.v_reset) if spikes else (),
+        "reset_by": reset,
+        "reset": _each(node.v_reset) if reset == "zero" else (),
     }
 
 

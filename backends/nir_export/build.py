@@ -21,13 +21,14 @@ from norse.backends.nir_export.arrays import finite, tensor
 from norse.backends.nir_export.cycles import Edge
 from norse.backends.nir_export.delays import read_delay, waits
 from norse.backends.nir_export.diagram import Diagram, read_diagram, repaired, shape_of
-from norse.backends.nir_export.dialects import DIALECTS, Dialect, dialect_of
+from norse.backends.nir_export.dialects import Dialect
 from norse.backends.nir_export.file import read_file
 from norse.backends.nir_export.layers import BY_PRIMITIVE as LAYERS
 from norse.backends.nir_export.levels import Level, paths_of
 from norse.backends.nir_export.neurons import BY_PRIMITIVE as NEURONS
 from norse.backends.nir_export.neurons import ReadNeuron, read_neuron, shortest_time
 from norse.backends.nir_export.scale import Scale
+from norse.backends.nir_export.spoken import spoken_in
 from norse.backends.nir_export.translate import meant, step_said, time_step
 from norse.torch.module.stateful import is_stateful
 
@@ -61,10 +62,11 @@ def from_nir(
     else:
         got = type(path_or_graph).__name__
         raise TypeError(f"norse.from_nir: argument path_or_graph: expects a path or a nir.NIRGraph, got {got}")
-    if dialect is not None:
-        dialect_of(dialect, "norse.from_nir")
+    said = spoken_in(graph, dialect, "norse.from_nir")
+    if said.doubt:
+        repaired(said.doubt)
+    spoken = said.dialect
     try:
-        spoken = _dialect(graph, dialect)
         if not spoken.is_plain:
             if integrator != "euler":
                 raise ValueError(
@@ -76,20 +78,17 @@ def from_nir(
         raise ValueError(f"{where}{error}") from error
 
 
-def _dialect(graph: Any, given: str | None) -> Dialect:
-    """What is given, or what `to_nir` wrote into the file, or NIR; what looks like a tool's own file is said aloud."""
-    if given is not None:
-        return DIALECTS[given]
-    name = graph.metadata.get("dialect") if isinstance(graph.metadata, dict) else None
-    name = name.decode() if isinstance(name, bytes) else name
-    if isinstance(name, str) and name in DIALECTS:
-        return DIALECTS[name]
-    if any(str(node).endswith(ROCKPOOLS_NAMES) for node in graph.nodes):
-        repaired("its nodes have names of Rockpool's; read as NIR says it, which Rockpool does not: dialect='rockpool'")
-    return DIALECTS["nir"]
+def read_in_dialect(
+    graph: Any, dialect: Dialect, dt: float | None = None, reset: str | None = None
+) -> tuple["ReadNetwork", float | None]:
+    """The network, in plain NIR, that a graph in a dialect means, without what makes its neurons late; and its time
+    step, None where nobody says one.
 
-
-ROCKPOOLS_NAMES = ("_LIFTorch", "_LIFNeuronTorch")
+    Raises ValueError, with the node's name, where the graph is none that can be run.
+    """
+    step = time_step(graph, dialect, dt)
+    plain = meant(graph, dialect, DEFAULT_DT if step is None else step, late=False)
+    return read_network(plain, step, reset or dialect.reset), step
 
 
 def _in_plain_nir(graph: Any, dialect: Dialect, dt: float | None) -> tuple[Any, float]:

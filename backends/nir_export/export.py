@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from norse.backends.nir_export.cycles import Edge
 from norse.backends.nir_export.delays import KINDS as DELAYS
 from norse.backends.nir_export.delays import write_delay
 from norse.backends.nir_export.diagram import flattened
-from norse.backends.nir_export.dialects import Dialect, dialect_of
+from norse.backends.nir_export.dialects import Dialect, Reset, dialect_of
 from norse.backends.nir_export.file import write_file
 from norse.backends.nir_export.layers import INSTEAD, VANISHING, row_of
 from norse.backends.nir_export.nested import nested
@@ -26,14 +26,13 @@ from norse.backends.nir_export.network import Example, Network, trace_network
 from norse.backends.nir_export.neurons import BY_STEP, NEURONS, check_reset, instead_of, starts_at_rest, write_neuron
 from norse.backends.nir_export.scale import Scale
 from norse.backends.nir_export.timing import Lagged, timed_edges, understood
-from norse.backends.nir_export.translate import said
+from norse.backends.nir_export.translate import said, scales_in_weights
 from norse.backends.nir_export.verify import Calls
 from norse.backends.nir_export.verify import verify as run_both
 from norse.compiler.ir import Node, Operand, Ref, refs
 from norse.compiler.module import CompiledModule
 from norse.compiler.trace.model import untraceable
 from norse.torch.functional.quantization import QuantizedStep
-from norse.torch.functional.reset import reset_subtract
 from norse.torch.module.quantized import freeze_quantized, is_quantized
 
 DISCRETISATION = "forward Euler, synapse before membrane; IF: v += r * input in each tick"
@@ -55,10 +54,7 @@ def to_nir(
         raise TypeError(f"norse.to_nir: argument model: expects a torch.nn.Module, got {type(model).__name__}")
     if not time_scaling_factor > 0:
         raise ValueError(f"norse.to_nir: argument time_scaling_factor: expects above 0, got {time_scaling_factor}")
-    while isinstance(model, CompiledModule):
-        model = model.model
-    if is_quantized(model):
-        model = freeze_quantized(model)  # a file has the rounded numbers
+    model = _plain(model)
     spoken = dialect_of(dialect, "norse.to_nir")
     try:
         network = trace_network(model, example_input)
@@ -66,8 +62,9 @@ def to_nir(
         in_dialect = said(writer.written(dt, subgraphs), spoken)
         graph = in_dialect.graph
         graph.verification = None
+        graph.metadata["dialect"] = dialect
         if not spoken.is_plain:
-            graph.metadata |= {"discretisation": spoken.tool, "dialect": dialect}
+            graph.metadata["discretisation"] = spoken.tool
         if writer.single:
             warnings.warn(
                 f"norse.to_nir: {spoken.tool} fires several spikes in a tick where v reaches twice v_threshold, and "
@@ -93,6 +90,37 @@ def to_nir(
     return graph
 
 
+def _plain(model: nn.Module) -> nn.Module:
+    """Without `norse.compile` around it, and with the rounded numbers that a file has."""
+    while isinstance(model, CompiledModule):
+        model = model.model
+    return freeze_quantized(model) if is_quantized(model) else model
+
+
+@dataclass(frozen=True)
+class Described:
+    """A model in NIR's primitives whatever its neurons' resets, which NIR can't all say: those are told aside.
+
+    Args:
+        graph: a nir.NIRGraph, of no use without the resets.
+        resets: of each node of neurons that spike.
+    """
+
+    graph: Any
+    resets: Mapping[str, Reset]
+
+
+def described(model: nn.Module, example_input: Example | None, dt: float | None) -> Described:
+    """What `to_nir` would write, were there a NIR that can say every reset. States that are integers are as if they
+    were not rounded; a Scale behind weights of its own is in the weights, as for the tools of the dialects.
+
+    Raises ValueError, with the layer's name, where NIR has no primitive for a layer.
+    """
+    model = _plain(model)
+    writer = _Writer(trace_network(model, example_input), 1.0, None)
+    return Described(scales_in_weights(writer.written(dt, False)), writer.resets)
+
+
 @dataclass(frozen=True)
 class _LastTick:
     """Stands for what a value was one tick ago."""
@@ -107,8 +135,9 @@ Source = str | _LastTick
 class _Writer:
     network: Network
     scaling: float
-    dialect: Dialect
+    dialect: Dialect | None  # None: any reset is taken, and told in `resets`
     single: list[str] = field(default_factory=list)  # layers of one spike a tick, for a tool of several
+    resets: dict[str, Reset] = field(default_factory=dict)  # of the nodes of spiking neurons
     nodes: dict[str, Any] = field(default_factory=dict)
     edges: list[tuple[Source, str]] = field(default_factory=list)
     # For every value of the IR, the NIR nodes whose outputs add up to it.
@@ -233,20 +262,25 @@ class _Writer:
         path: str = node.attrs["_path"]
         module: Any = self.network.modules[path]
         where = _layer_name(path, module)
-        if isinstance(module.activation, QuantizedStep):
+        step = module.activation
+        if isinstance(step, QuantizedStep) and self.dialect is None:
+            step = step.step
+        if isinstance(step, QuantizedStep):
             raise ValueError(
                 f"{where}: NIR can't say that states are integers: expected state_bits=None, with which norse.quantize "
-                f"gives the same weights, decays and thresholds, got {module.activation.precision.states}"
+                f"gives the same weights, decays and thresholds, got {step.precision.states}"
             )
-        row = BY_STEP.get(module.activation)
+        row = BY_STEP.get(step)
         if row is None:
             known = sorted({step.__name__ for r in NEURONS for step in r.steps})
-            name = getattr(module.activation, "__name__", repr(module.activation))
-            if getattr(getattr(module, "steps", None), "exponential", None) is module.activation:
+            name = getattr(step, "__name__", repr(step))
+            if getattr(getattr(module, "steps", None), "exponential", None) is step:
                 raise ValueError(
                     f"{where}: a file is run by forward Euler: expected integrator='euler', got 'exponential'"
                 )
-            got = f"{name}{instead_of(module.activation)}"
+            got = f"{name}{instead_of(step)}"
+            if not str(getattr(step, "__module__", "")).startswith("norse."):
+                got += ", a step of your own, which is no primitive even where it computes the same as one"
             raise ValueError(f"{where}: NIR can't say its step: expected one of {', '.join(known)}, got {got}")
         self._check_state(where, node, module, row)
         weights = self._weights(node)
@@ -255,8 +289,8 @@ class _Writer:
         if row.rates:
             self.steps.setdefault(float(module.dt), where)
         try:
-            check_reset(module.p, self.dialect)
-            if self.dialect.reset == "several" and getattr(module.p, "reset_method", None) is reset_subtract:
+            reset = check_reset(module.p, self.dialect)
+            if self.dialect is not None and self.dialect.reset == "several" and reset == "subtract":
                 self.single.append(where)
             written = write_neuron(row, module.p, float(module.dt), shape, dtype, self.scaling)
             arrays = {name: finite(value, name) for name, value in weights.items()}
@@ -269,6 +303,8 @@ class _Writer:
             if not np.array_equal(arrays["input_weights"], np.eye(shape[0])):
                 sources = (self._add(f"{wish}_input", nir.Linear(arrays["input_weights"]), sources),)
         name = self._add(wish, written, sources)
+        if reset is not None:
+            self.resets[name] = reset
         self.calls.setdefault(path, Calls(node.outputs[0])).nodes.append(name)
         if "recurrent_weights" in arrays:
             recurrent = self._add(

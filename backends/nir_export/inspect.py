@@ -9,10 +9,11 @@ from typing import Any
 import nir
 import numpy as np
 
-from norse.backends.nir_export.build import read_network
+from norse.backends.nir_export.build import read_in_dialect
 from norse.backends.nir_export.cycles import Edge
 from norse.backends.nir_export.diagram import flattened
 from norse.backends.nir_export.file import read_file
+from norse.backends.nir_export.spoken import spoken_in
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,11 @@ class NodeDescription:
 
 @dataclass(frozen=True)
 class Description:
-    """A file. `waiting` are the edges that carry the last tick's value; `problem` says why it can't be run, if so."""
+    """A file, its parameters as they stand there.
+
+    `waiting` are the edges that carry the last tick's value; `problem` says why it can't be run, if so; `read_as` in
+    which tool's words it was read for that, and `doubt` what speaks for another's.
+    """
 
     nodes: tuple[NodeDescription, ...]
     edges: tuple[Edge, ...]
@@ -45,19 +50,24 @@ class Description:
     repairs: tuple[str, ...] = ()
     problem: str | None = None
     inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    read_as: str = ""
+    doubt: str = ""
 
 
-def describe(path: str | os.PathLike[str]) -> Description:
+def describe(path: str | os.PathLike[str], dialect: str | None = None) -> Description:
     """Reads and describes a file.
 
     Args:
         path: a NIR file.
+        dialect: the tool that wrote it; None means what the file says, or NIR.
 
     Raises:
         OSError: if there is no such file, or it is no HDF5 file, or damaged.
-        ValueError: if it is no NIR graph. One that is, but can't be run, is described, with its `problem`.
+        ValueError: if it is no NIR graph, or the dialect is none. A graph that can't be run is described, with its
+            `problem`.
     """
     graph = read_file(path)
+    spoken = spoken_in(graph, dialect, "norse.from_nir")
     metadata = graph.metadata if isinstance(graph.metadata, dict) else {}
     shapes: Mapping[str, tuple[int, ...]] = {}
     waiting: frozenset[Edge] = frozenset()
@@ -65,16 +75,18 @@ def describe(path: str | os.PathLike[str]) -> Description:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            read = read_network(graph)
+            read, _ = read_in_dialect(graph, spoken.dialect)
             shapes, waiting = read.shapes, read.diagram.delayed
-            nodes, edges = {name: read.diagram.nodes[name] for name in read.diagram.order()}, list(read.diagram.edges)
+            said, _ = flattened(graph, "")
+            nodes, edges = {name: said[name] for name in read.diagram.order()}, list(read.diagram.edges)
         except ValueError as error:
             problem = str(error)
             nodes, edges = _as_it_is(graph)
     repairs = tuple(str(warning.message).removeprefix("norse.from_nir: ") for warning in caught)
     rows = tuple(_described(name, node, shapes.get(name)) for name, node in nodes.items())
     inputs = {row.name: row.shape for row in rows if row.primitive == "Input" and row.shape is not None}
-    return Description(rows, tuple(edges), waiting, metadata, repairs, problem, inputs)
+    told = (str(spoken), spoken.doubt)
+    return Description(rows, tuple(edges), waiting, metadata, repairs, problem, inputs, *told)
 
 
 def _as_it_is(graph: Any) -> tuple[dict[str, Any], list[Edge]]:

@@ -107,12 +107,21 @@ BY_PRIMITIVE: Mapping[type, Neuron] = {row.primitive: row for row in NEURONS}
 RESETS: Mapping[Any, Reset] = {reset_value: "zero", reset_subtract: "subtract", kept: "several"}
 
 
-def check_reset(p: Any, dialect: Dialect) -> None:
-    """Raises ValueError if neurons are reset otherwise than the dialect's tool resets them."""
+def check_reset(p: Any, dialect: Dialect | None) -> Reset | None:
+    """How neurons are reset; None if they don't spike.
+
+    Raises ValueError if it is otherwise than the dialect's tool resets them, or, without a dialect, in a way that no
+    tool has.
+    """
     method = getattr(p, "reset_method", None)
-    if method is None or (method in RESETS and dialect.accepts(RESETS[method])):
-        return
-    if dialect.reset == "zero":
+    if method is None:
+        return None
+    reset = RESETS.get(method)
+    if reset is not None and (dialect is None or dialect.accepts(reset)):
+        return reset
+    if dialect is None:
+        said, expected = "neurons are reset to v_reset or lowered by the threshold", "reset_value or reset_subtract"
+    elif dialect.reset == "zero":
         owner, expected = ("NIR's neurons are" if dialect.is_plain else f"{dialect.tool} has neurons"), "reset_value"
         said = f"{owner} reset to {'v_reset' if dialect.is_plain else '0'}"
     else:

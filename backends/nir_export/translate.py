@@ -39,7 +39,7 @@ def said(graph: Any, dialect: Dialect) -> Said:
     if dialect.is_plain:
         return Said(graph)
     dt = float(graph.metadata["dt"])
-    graph = graph if nir.Scale in dialect.takes else _scales_in_weights(graph)
+    graph = graph if nir.Scale in dialect.takes else scales_in_weights(graph)
     nodes, scales = dict(graph.nodes), dict[str, Scale]()
     for name, node in graph.nodes.items():
         where = f"node {name!r} ({type(node).__name__})"
@@ -147,7 +147,7 @@ def _shrink_weights(nodes: dict[str, Any], edges: Any, name: str, factor: Any, w
         nodes[source] = scaled
 
 
-def _scales_in_weights(graph: Any) -> Any:
+def scales_in_weights(graph: Any) -> Any:
     """Without the Scales that can be part of the weights before them."""
     nodes, edges = dict(graph.nodes), list(graph.edges)
     for name, node in graph.nodes.items():

@@ -19,6 +19,11 @@ def own_step(x, state, p, dt):
     return x + state, x + state
 
 
+def own_li_box(x, v, p, dt=0.001):
+    v = v + dt * (x - v) / p
+    return v, v
+
+
 def linear_with(value):
     layer = nn.Linear(3, 4)
     layer.weight.data[1, 2] = value
@@ -107,6 +112,12 @@ REFUSED = {
         "layer '1' (LIFBoxCell)",
         "expected reset_method=reset_value",
         "got reset_subtract",
+    ),
+    "a step of the user's, even of the arithmetic of LIBox": (
+        after_linear(snn.SNNCell(own_li_box, lambda x: torch.zeros_like(x), p=0.02)),
+        "layer '1' (SNNCell)",
+        "NIR can't say its step",
+        "got own_li_box, a step of your own, which is no primitive even where it computes the same as one",
     ),
     **{
         f"the model {kind.__name__}": (after_linear(kind()), "layer '1'", "NIR can't say its step", f"NIR has {lack}")

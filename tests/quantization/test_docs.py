@@ -2,8 +2,10 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 PAGE = (Path(__file__).parents[2] / "docs" / "quantization.md").read_text()
 
@@ -15,3 +17,7 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     exec(compile(example, "quantization.md", "exec"), names)
     assert (tmp_path / "network.nir").exists()
     assert type(names["plain"]).__name__ == "SequentialState"
+    weights: Any = names["weights"]
+    assert list(weights) == ["0.weight", "2.weight"]
+    assert torch.equal(names["weight"], weights["0.weight"].integers * weights["0.weight"].scale)  # type: ignore[arg-type]
+    assert names["bias"] is not None

@@ -32,7 +32,7 @@ def layer_of(neuron: Any, linear: Any, p: Any, bits: int, wraps: bool) -> Layer:
     scale = neuron.scale.double().numpy()
     column = scale.reshape(-1, 1) if scale.ndim else scale
     recurrent = hasattr(neuron, "recurrent_weights")
-    quantized = {found.name: found.rounded for found in snn.quantized_weights(neuron)}
+    quantized = {name: found.rounded for name, found in snn.quantized_weights(neuron).items()}
     w = whole(quantized["input_weights"] if recurrent else linear.rounded()[0], column)
     bias = 0 if recurrent else whole(linear.rounded()[1], scale)
     decays = {

@@ -53,7 +53,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("per", ["tensor", "channel"])
 def test_weights_are_so_many_bits_of_one_scale_and_biases_are_on_its_grid(bits: int, per: Any) -> None:
     quantized = norse.quantize(network(), bits, per=per)
-    for found in snn.quantized_weights(quantized):
+    for found in snn.quantized_weights(quantized).values():
         column = found.scale.reshape(-1, 1)
         units = found.rounded.detach() / column
         assert torch.equal(units, found.integers)
@@ -83,7 +83,7 @@ def test_the_scale_is_that_of_least_square_error() -> None:
 
 
 def test_a_scale_has_five_significant_bits_so_that_sums_are_exact() -> None:
-    for found in snn.quantized_weights(norse.quantize(network(), 8, per="channel")):
+    for found in snn.quantized_weights(norse.quantize(network(), 8, per="channel")).values():
         mantissa, _ = torch.frexp(found.scale)
         assert torch.equal(mantissa * 32, (mantissa * 32).round())
 
@@ -102,7 +102,7 @@ def test_weights_that_add_up_in_the_same_neurons_share_their_scale() -> None:
     assert quantized.a.scale == quantized.b.scale == quantized.lif.scale
     assert quantized.c.scale != quantized.a.scale
     recurrent = norse.quantize(snn.LIFRecurrent(20, 8), 4, per="channel")
-    scales = [found.scale for found in snn.quantized_weights(recurrent)]
+    scales = [found.scale for found in snn.quantized_weights(recurrent).values()]
     assert len(scales) == 2
     assert torch.equal(*scales)
 
@@ -143,7 +143,7 @@ def test_zeros_stay_zeros() -> None:
             parameter.zero_()
     for per in ("tensor", "channel"):
         quantized = norse.quantize(model, 4, per=per)  # type: ignore[arg-type]
-        scales = torch.cat([found.scale.reshape(-1) for found in snn.quantized_weights(quantized)])
+        scales = torch.cat([found.scale.reshape(-1) for found in snn.quantized_weights(quantized).values()])
         assert ((scales > 0) & torch.isfinite(scales)).all()
         assert not quantized(spikes(10, 2, 20))[0].any()
 
@@ -160,7 +160,7 @@ def test_what_is_skipped_stays_as_it_is() -> None:
     quantized = norse.quantize(model, 3, skip=["0", "1"])
     assert type(quantized[0]) is torch.nn.Linear
     assert quantized[1].activation is model[1].activation
-    assert {found.name for found in snn.quantized_weights(quantized)} == {
+    assert {found.name for found in snn.quantized_weights(quantized).values()} == {
         "2.input_weights", "2.recurrent_weights", "3.weight",
     }  # fmt: skip
 
@@ -168,7 +168,7 @@ def test_what_is_skipped_stays_as_it_is() -> None:
 def test_without_decay_bits_any_neuron_keeps_its_parameters() -> None:
     model = snn.SequentialState(torch.nn.Linear(3, 4), snn.LIFAdEx(), snn.LSNNRecurrent(4, 5))
     quantized = norse.quantize(model, 4, decay_bits=None)
-    assert {found.name for found in snn.quantized_weights(quantized)} == {
+    assert {found.name for found in snn.quantized_weights(quantized).values()} == {
         "0.weight", "2.input_weights", "2.recurrent_weights",
     }  # fmt: skip
     x = spikes(9, 2, 3)
@@ -224,7 +224,7 @@ def test_training_lowers_the_loss_of_four_bits() -> None:
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
     assert not quantized[2].recurrent_weights.diagonal().any()  # no autapses, as before
-    assert all(found.integers.abs().max() <= 7 for found in snn.quantized_weights(quantized))
+    assert all(found.integers.abs().max() <= 7 for found in snn.quantized_weights(quantized).values())
 
 
 # ---- compiled --------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Layers whose weights are rounded at every call, so that they can be trained; and what is left of them afterwards."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -51,6 +51,18 @@ class QuantizedWeights(NamedTuple):
         return torch.round(torch.clamp(self.in_units, -most, most))
 
 
+class RoundedWeights(NamedTuple):
+    """What a quantised layer computes with.
+
+    Args:
+        weight: multiples of the layer's scale.
+        bias: the same, None if the layer has none.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+
 class QuantizedLayer(nn.Module):
     """What the layers below have in common: a scale, and weights that are rounded to its multiples.
 
@@ -60,13 +72,26 @@ class QuantizedLayer(nn.Module):
     scale: Tensor
     bits: int
 
-    def rounded(self) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias as the layer computes with them."""
+    def rounded(self) -> RoundedWeights:
+        """Weight and bias as the layer computes with them: `rounded().weight`, `rounded().bias`.
+
+        Gradients pass the rounding straight through to the layer's `weight` and `bias`, which are in floating point.
+
+        Returns:
+            A named tuple of both.
+
+        Example:
+            >>> import norse, norse.torch as snn
+            >>> quantized = norse.quantize(snn.SequentialState(torch.nn.Linear(3, 4, bias=False), snn.LIF()), bits=4)
+            >>> weight, bias = quantized[0].rounded()
+            >>> weight.shape, bias
+            (torch.Size([4, 3]), None)
+        """
         layer: Any = self  # a Linear or a convolution as well
         weight = quantize_weights(layer.weight, self.scale, self.bits)
         if layer.bias is None:
-            return weight, None
-        return weight, round_straight_through(layer.bias / self.scale) * self.scale
+            return RoundedWeights(weight, None)
+        return RoundedWeights(weight, round_straight_through(layer.bias / self.scale) * self.scale)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, bits={self.bits}"
@@ -114,23 +139,39 @@ QUANTIZED: Mapping[type, type] = {
 _PLAIN: Mapping[type, type] = {quantized: plain for plain, quantized in QUANTIZED.items()}
 
 
-def quantized_weights(model: nn.Module) -> Iterator[QuantizedWeights]:
-    """All tensors of weights of a quantised model, in the order of its modules.
+def quantized_weights(model: nn.Module) -> dict[str, QuantizedWeights]:
+    """All tensors of weights of a quantised model by their names, in the order of its modules.
+
+    These are the weights of layers and the input and recurrent weights of neurons, not biases.
 
     Args:
-        model: of `norse.quantize`.
+        model: of `norse.quantize`; of any other there are none.
 
-    Yields:
-        Each with its name, scale and bits.
+    Returns:
+        A dictionary: the tensor's name, as in `named_parameters`, to the weights with their scale and bits, and with
+        what is made of them: `integers`, which a chip stores, and `rounded`, which is `integers` times `scale`.
+
+    Example:
+        >>> import norse, norse.torch as snn
+        >>> quantized = norse.quantize(snn.SequentialState(torch.nn.Linear(3, 4), snn.LIFRecurrent(4, 5)), bits=4)
+        >>> weights = snn.quantized_weights(quantized)
+        >>> list(weights)
+        ['0.weight', '1.input_weights', '1.recurrent_weights']
+        >>> int(weights["0.weight"].integers.abs().max())
+        7
     """
+    found = {}
     for path, module in model.named_modules():
         prefix = f"{path}." if path else ""
         if isinstance(module, QuantizedLayer):
-            yield QuantizedWeights(f"{prefix}weight", module.get_parameter("weight"), module.scale, module.bits)
+            name = f"{prefix}weight"
+            found[name] = QuantizedWeights(name, module.get_parameter("weight"), module.scale, module.bits)
         elif isinstance(module, Neuron) and isinstance(module.activation, QuantizedStep):
             step, scale = module.activation, module.get_buffer("scale")
-            for name in module.weight_names[: step.weights]:
-                yield QuantizedWeights(f"{prefix}{name}", getattr(module, name), scale, step.precision.weights)
+            for weights in module.weight_names[: step.weights]:
+                name = f"{prefix}{weights}"
+                found[name] = QuantizedWeights(name, getattr(module, weights), scale, step.precision.weights)
+    return found
 
 
 def is_quantized(model: nn.Module) -> bool:
@@ -161,7 +202,7 @@ def freeze_quantized(model: nn.Module) -> nn.Module:
         >>> import norse, norse.torch as snn
         >>> quantized = norse.quantize(snn.SequentialState(torch.nn.Linear(3, 4), snn.LIF()), bits=4)
         >>> frozen = norse.freeze_quantized(quantized)
-        >>> type(frozen[0]).__name__, bool((frozen[0].weight == quantized[0].rounded()[0]).all())
+        >>> type(frozen[0]).__name__, bool((frozen[0].weight == quantized[0].rounded().weight).all())
         ('Linear', True)
     """
     if not isinstance(model, nn.Module):
