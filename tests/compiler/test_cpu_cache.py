@@ -92,7 +92,8 @@ def test_a_forked_child_that_ends_leaves_what_its_parent_builds(cache: Path, tmp
     waits, slow = tmp_path / "waits", tmp_path / "slow"
     waits.touch()
     compiler = shlex.join(build.find_compiler().command)
-    slow.write_text(f'#!/bin/sh\n[ "$1" = --version ] || while [ -e "$WAITS" ]; do sleep 0.01; done\nexec {compiler} "$@"\n')
+    wait = '[ "$1" = --version ] || while [ -e "$WAITS" ]; do sleep 0.01; done'
+    slow.write_text(f'#!/bin/sh\n{wait}\nexec {compiler} "$@"\n')
     slow.chmod(0o755)
     environment = {**os.environ, "CXX": str(slow), "WAITS": str(waits)}
     command = [sys.executable, "-W", "ignore", "-c", FORKS_MEANWHILE, SOURCE]
