@@ -166,7 +166,7 @@ class Comparison:
         except ModuleNotFoundError as missing:
             if missing.name != "matplotlib":
                 raise
-            message = "Comparison.plot: the package matplotlib is missing; pip install 'norse[viz]'"
+            message = "Comparison.plot: the package matplotlib is missing; pip install -e '.[viz]' in a clone"
             raise ModuleNotFoundError(message, name="matplotlib") from None
         figure, axes = pyplot.subplots(
             len(self.traces) + 1, 1, sharex=True, figsize=(8, 2 + 1.6 * len(self.traces)), layout="constrained"

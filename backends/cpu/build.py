@@ -65,7 +65,9 @@ def find_compiler() -> Compiler:
     if importlib.util.find_spec("ziglang"):
         command = (sys.executable, "-m", "ziglang", "c++")
         return Compiler(command, _version(command), "-mcpu=native")
-    raise BackendUnavailable("no C++ compiler: install g++ or clang++, set $CXX, or `pip install norse[toolchain]`")
+    raise BackendUnavailable(
+        "no C++ compiler: install g++ or clang++, or set $CXX, or pip install -e '.[toolchain]' in a clone"
+    )
 
 
 def _version(command: tuple[str, ...]) -> str:

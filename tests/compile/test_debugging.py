@@ -449,7 +449,7 @@ class TestTheReport:
 
     def test_says_what_to_install_to_draw(self, report: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "matplotlib", None)
-        with pytest.raises(ModuleNotFoundError, match=r"matplotlib is missing; pip install 'norse\[viz\]'"):
+        with pytest.raises(ModuleNotFoundError, match=r"matplotlib is missing; pip install -e '\.\[viz\]' in a clone"):
             report.plot()
 
     def test_has_nothing_to_draw_where_models_are_equal(self) -> None:
