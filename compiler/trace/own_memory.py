@@ -1,4 +1,4 @@
-"""Results of rolled loops that may be written into: where eager makes two tensors, a call returns two.
+"""What may be written into has its own memory where eager has: results, and inputs of modules that run eagerly.
 
 `torch.stack(outs)` and `outs[-1]` are tensors of their own in a user's loop. Rolled, both are parts of one sequence,
 and who adds to the one would find it in the other.
@@ -20,9 +20,13 @@ _SHARING = (VIEWS - {torch.stack}) | {
 }
 """Calls whose result may be the memory of their first operand."""
 
+_TICKS = ("enter", "leave", "last")  # from a sequence to its ticks, and back
+
 
 def with_own_memory(before: Graph, rolled: Graph, now: Callable[[str], str]) -> Graph:
     """The rolled graph with copies where results, or a result and an input, would share what eager has twice.
+
+    Modules behind loops that run as they are may write into what they are given, so that is always a copy of a loop's.
 
     Args:
         before: the graph of all ticks.
@@ -35,9 +39,12 @@ def with_own_memory(before: Graph, rolled: Graph, now: Callable[[str], str]) -> 
         mine = now(_memory(name, eager))
         held.setdefault(_memory(mine, producers), []).append(mine)
     places = {name: place for place, node in enumerate(rolled.nodes) for name in node.outputs}
-    copied: set[str] = set()
-    for names in held.values():
-        if all(_is_tick(name, producers) for name in names):  # each another one, so they have nothing in common
+    alone = {node.outputs for node in rolled.nodes if runs_alone(node)}
+    given = [name for node in before.nodes if node.outputs in alone for name in refs(node.inputs)]
+    copied = {mine for name in given if _is_of_a_loop(mine := now(_memory(name, eager)), producers)}
+    for shared in held.values():
+        names = [name for name in shared if name not in copied]
+        if all(_is_tick(name, producers) for name in names):  # none, or each another one with nothing in common
             continue
         # The whole sequence is read by the others; of other names the first stays, and an input does in any case.
         keeps = min(names, key=lambda name: (name in places, not _is_sequence(name, producers), places.get(name, 0)))
@@ -45,15 +52,30 @@ def with_own_memory(before: Graph, rolled: Graph, now: Callable[[str], str]) -> 
     return _copied(rolled, copied) if copied else rolled
 
 
+def runs_alone(node: Node) -> bool:
+    """Whether it is a call of a module that runs as it is, and not at every tick of a loop."""
+    return node.op == "eager" and not node.attrs.get("_over_time")
+
+
 def _memory(name: str, producers: Mapping[str, Node]) -> str:
     """The value whose memory a value may be."""
-    while (node := producers.get(name)) is not None:
-        through = node.op in ("enter", "leave", "last") or (node.op == "call" and node.attrs.get("_target") in _SHARING)
+    return _sharing(name, producers)[-1]
+
+
+def _sharing(name: str, producers: Mapping[str, Node]) -> list[str]:
+    """The value, and those before it whose memory it may be."""
+    found = [name]
+    while (node := producers.get(found[-1])) is not None:
+        through = node.op in _TICKS or (node.op == "call" and node.attrs.get("_target") in _SHARING)
         of = tuple(refs(node.inputs[0])) if through else ()
         if len(of) != 1:
             break
-        (name,) = of
-    return name
+        found += of
+    return found
+
+
+def _is_of_a_loop(name: str, producers: Mapping[str, Node]) -> bool:
+    return any(made.op in _TICKS for name in _sharing(name, producers) if (made := producers.get(name)) is not None)
 
 
 def _is_sequence(name: str, producers: Mapping[str, Node]) -> bool:

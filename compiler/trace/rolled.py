@@ -25,7 +25,7 @@ from norse.compiler.trace.copies import (
     with_keywords,
     zeros,
 )
-from norse.compiler.trace.own_memory import with_own_memory
+from norse.compiler.trace.own_memory import runs_alone, with_own_memory
 from norse.compiler.trace.ticks import Along, Before, Body, Fixed, Pattern, Same, Slot, Surroundings
 
 
@@ -341,7 +341,8 @@ class _Emitter:
                 self.nodes.append(turned)
                 return
             made = self.nodes[before:]
-            if [each.op for each in made] == ["leave"]:  # made just now, so nobody reads it yet
+            # Made just now, so nobody reads it yet, nor writes into it.
+            if [each.op for each in made] == ["leave"] and not any(map(runs_alone, self.graph.nodes)):
                 self.nodes[-1] = replace(made[0], outputs=node.outputs, module=node.module)
                 self._known["sequence", made[0].inputs[0].name] = Ref(node.output)  # type: ignore[union-attr]
                 return

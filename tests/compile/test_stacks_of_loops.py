@@ -98,6 +98,25 @@ def test_nor_does_it_change_the_input() -> None:
     assert torch.equal(x, kept)
 
 
+def test_a_module_that_writes_into_its_input_changes_no_result_that_eager_has_apart() -> None:
+    class Writes(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            x += 1
+            return 2 * x
+
+    class Given(Ends):
+        def __init__(self) -> None:
+            super().__init__(lambda z, v: (z[-1], self.writes(torch.stack(z)), torch.stack(v)))
+            self.writes = Writes()
+
+    model, x = Given(), sequence()
+    with torch.no_grad():
+        compiled = norse.compile(model)
+        for mine, theirs in zip(compiled(x), model(x), strict=True):
+            assert torch.equal(mine, theirs)
+    assert "one native loop over T" in compiled.explain() and "eager" in compiled.explain()
+
+
 def written(model: nn.Module, x: Tensor) -> list[list[int]]:
     """For each result which of the others change with it."""
     results = pytree.tree_leaves(model(x))
