@@ -126,7 +126,7 @@ def _as_dot(drawn: Drawing) -> Any:
     except ModuleNotFoundError as missing:
         if missing.name != "pydot":
             raise
-        message = "Graph.draw: the package pydot is missing; pip install 'norse[viz]'"
+        message = "Graph.draw: the package pydot is missing; pip install -e '.[viz]' in a clone"
         raise ModuleNotFoundError(message, name="pydot") from None
     dot = pydot.Dot(graph_type="digraph", rankdir="TB", fontname="sans-serif")
     dot.set_node_defaults(fontname="sans-serif", style="filled", fillcolor="white")

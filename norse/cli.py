@@ -17,4 +17,4 @@ def main() -> None:
     except ModuleNotFoundError as missing:
         if missing.name not in EXTRAS:
             raise
-        sys.exit(f"norse: the package {missing.name} is missing; pip install 'norse[{EXTRAS[missing.name]}]'")
+        sys.exit(f"norse: the package {missing.name} is missing; pip install -e '.[{EXTRAS[missing.name]}]' in a clone")

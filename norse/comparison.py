@@ -4,10 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 1e-1}
+"""How far numbers may be apart by rounding alone, as a part of the largest number of the same field, by its dtype.
+
+About a hundred units in the last place (ten for half precision): what sums taken in another order are apart, and what a
+leaky membrane makes of that. Whole numbers have no rounding.
+"""
 
 _MOST_SHOWN = 8  # ticks of the growth that are printed
 _MOST_FIELDS = 4  # of a layer
@@ -25,6 +33,7 @@ class Difference:
         neuron: index in one tick's tensor, the sample first.
         values: the number in the first model and in the second.
         size: how far they are apart.
+        allowed: how far they might have been.
     """
 
     tick: int
@@ -34,12 +43,14 @@ class Difference:
     neuron: tuple[int, ...]
     values: tuple[float, float]
     size: float
+    allowed: float = 0.0
 
     def __str__(self) -> str:
         mine, theirs = self.values
         return (
             f"tick {self.tick}, {_named(self.layer, self.kind)}, neuron {list(self.neuron)}, {self.field}: "
             f"{mine:.9g} and {theirs:.9g}, {self.size:.3g} apart"
+            + (f" ({self.allowed:.2g} allowed)" if self.allowed else "")
         )
 
 
@@ -51,9 +62,9 @@ class LayerComparison:
         layer: its path in the first model.
         other: its path in the second.
         kind: its class in the first.
-        first_tick: the first at which it differs, or None.
-        growth: the largest difference at each tick, over all fields.
-        largest: the largest difference of each field.
+        first_tick: the first at which it differs by more than is allowed, or None.
+        growth: the largest difference at each tick, over all fields, allowed or not.
+        largest: the largest difference of each field, allowed or not.
         spikes: how often it fires in the first model; None if its output is no spikes.
         spikes_that_differ: how often one fires and the other does not.
         other_spikes: how often it fires in the second model.
@@ -79,11 +90,12 @@ class Comparison:
     Args:
         names: of the two models.
         ticks: how many were compared.
-        first: the first difference, or None; of those at one tick that of the layer that runs first, and of its
-            fields that of the state before the output; in it the neuron that differs most.
+        first: the first difference that is not allowed, or None; of those at one tick that of the layer that runs
+            first, and of its fields that of the state before the output; in it the neuron that differs most.
         layers: the layers of neurons, in the order in which they run, then the result.
         unmatched: layers that only one of the models has.
         traces: of the neuron that differs first, each field in both models, [T].
+        tolerance: in words, what was allowed: "rounding", or what the caller gave.
     """
 
     names: tuple[str, str]
@@ -92,6 +104,7 @@ class Comparison:
     layers: tuple[LayerComparison, ...]
     unmatched: tuple[str, ...] = ()
     traces: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict, repr=False, compare=False)
+    tolerance: str = "rounding"
 
     @property
     def equal(self) -> bool:
@@ -100,8 +113,13 @@ class Comparison:
 
     @property
     def growth(self) -> tuple[float, ...]:
-        """The largest difference at each tick, of all layers."""
+        """The largest difference at each tick, of all layers, allowed or not."""
         return tuple(max(sizes) for sizes in zip(*(layer.growth for layer in self.layers), strict=True))
+
+    @property
+    def largest(self) -> float:
+        """The largest difference of all, allowed or not."""
+        return max(self.growth, default=0.0)
 
     @property
     def spikes_that_differ(self) -> int:
@@ -113,10 +131,15 @@ class Comparison:
 
     def _lines(self) -> Iterator[str]:
         what = f"{self.names[0]} and {self.names[1]}"
-        if self.first is None:
+        largest = self.largest
+        if self.first is None and largest == 0:
             yield f"{what} are equal at every tick (of {self.ticks})"
+        elif self.first is None:
+            apart = f"{largest:.2g} apart at most, at tick {self.growth.index(largest)}"
+            yield f"{what} are equal within {self.tolerance} at every tick (of {self.ticks}): {apart}"
         else:
-            yield f"{what} differ from tick {self.first.tick} on (of {self.ticks})"
+            apart = f"by up to {largest:.2g} at tick {self.growth.index(largest)}"
+            yield f"{what} differ from tick {self.first.tick} on (of {self.ticks}), {apart}"
             yield f"first: {self.first}"
             growth = self.growth
             shown = ", ".join(f"{tick}: {growth[tick]:.2g}" for tick in _some(self.first.tick, self.ticks))
@@ -143,7 +166,7 @@ class Comparison:
         except ModuleNotFoundError as missing:
             if missing.name != "matplotlib":
                 raise
-            message = "Comparison.plot: the package matplotlib is missing; pip install 'norse[viz]'"
+            message = "Comparison.plot: the package matplotlib is missing; pip install -e '.[viz]' in a clone"
             raise ModuleNotFoundError(message, name="matplotlib") from None
         figure, axes = pyplot.subplots(
             len(self.traces) + 1, 1, sharex=True, figsize=(8, 2 + 1.6 * len(self.traces)), layout="constrained"

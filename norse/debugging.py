@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from norse.comparison import Comparison, Difference, LayerComparison
+from norse.comparison import ROUNDING, Comparison, Difference, LayerComparison
 from norse.compiler.module import CompiledModule
 from norse.compiler.observe import OUTPUT, Observation, Record, observe
 from norse.torch.module.lift import Lift
@@ -24,10 +24,14 @@ def compare(
     x: Any,
     state: Any = None,
     *,
-    rtol: float = 0.0,
-    atol: float = 0.0,
+    rtol: float | None = None,
+    atol: float | None = None,
 ) -> Comparison:
     """Runs two models on the same input and finds the first tick, layer, neuron and state field in which they differ.
+
+    Spikes, and all that is 0 and 1 in both models, must be equal. Other numbers may differ by rounding: by
+    `norse.comparison.ROUNDING` (1e-5 in float32) times the largest number of their field, unless `rtol` or `atol` says
+    by how much; `rtol=0, atol=0` asks for equal bits. The report has the largest difference in any case.
 
     Outputs and states of all neurons (those of this library, and of users' steps in its modules) are compared at every
     tick, layer by layer in the order in which they run, and at the end the results. Layers are the same if they have
@@ -42,7 +46,8 @@ def compare(
             lifted over time if the model is one over time.
         x: what both are called with.
         state: the state that both start from; None means their own.
-        rtol: differences up to atol + rtol · |value in other| don't count. NaN equals NaN.
+        rtol: if this or `atol` is given, differences up to atol + rtol · |value in other| don't count, the one that is
+            not given being 0. None: what rounding is allowed. NaN equals NaN.
         atol: see rtol.
 
     Returns:
@@ -57,6 +62,8 @@ def compare(
         >>> _ = torch.manual_seed(0)
         >>> model = snn.SequentialState(torch.nn.Linear(3, 4), snn.LIF())
         >>> x = 5 * torch.ones(100, 8, 3)
+        >>> print(str(norse.compare(model, copy.deepcopy(model), x)).splitlines()[0])
+        the first and the second are equal at every tick (of 100)
         >>> norse.compare(model, norse.compile(model), x).equal
         True
         >>> altered = copy.deepcopy(model)
@@ -81,7 +88,8 @@ def compare(
     theirs = _observed(other, x, state)
     if names[0] == names[1]:
         names = ["the first", "the second"]
-    return _compared((names[0], names[1]), mine, theirs, rtol, atol)
+    given = None if rtol is None and atol is None else (rtol or 0.0, atol or 0.0)
+    return _compared((names[0], names[1]), mine, theirs, given)
 
 
 def _observed(model: nn.Module, x: Any, state: Any) -> Observation:
@@ -98,7 +106,9 @@ def _name(model: Any) -> str:
     return type(model).__name__ if isinstance(model, nn.Module) else os.fspath(model)
 
 
-def _compared(names: tuple[str, str], mine: Observation, theirs: Observation, rtol: float, atol: float) -> Comparison:
+def _compared(
+    names: tuple[str, str], mine: Observation, theirs: Observation, given: tuple[float, float] | None
+) -> Comparison:
     pairs, unmatched = _matched(mine.layers, theirs.layers)
     fields = [_fields(layer, other, mine.layers[layer], theirs.layers[other]) for layer, other in pairs]
     length = max((len(a) for layer in fields for a, _ in layer.values()), default=0)
@@ -112,11 +122,12 @@ def _compared(names: tuple[str, str], mine: Observation, theirs: Observation, rt
     ticks = max((len(a) for layer in fields for a, _ in layer.values()), default=0)
     compared, first, traces = [], None, dict[str, Pair]()
     for (layer, other, kind), pair in zip(known, fields, strict=True):
-        found, where = _layer(layer, other, kind, pair, ticks, rtol, atol)
+        found, where = _layer(layer, other, kind, pair, ticks, given)
         compared.append(found)
         if where is not None and (first is None or where.tick < first.tick):
             first, traces = where, _traces(pair, where.neuron, ticks)
-    return Comparison(names, ticks, first, tuple(compared), tuple(unmatched), traces)
+    allowed = "rounding" if given is None else f"atol={given[1]:g} and rtol={given[0]:g}"
+    return Comparison(names, ticks, first, tuple(compared), tuple(unmatched), traces, allowed)
 
 
 # ---- which layers, which fields --------------------------------------------------------------------
@@ -207,19 +218,22 @@ def _broadcast(where: str, a: Tensor, b: Tensor) -> Pair:
 
 
 def _layer(
-    layer: str, other: str, kind: str, fields: Mapping[str, Pair], ticks: int, rtol: float, atol: float
+    layer: str, other: str, kind: str, fields: Mapping[str, Pair], ticks: int, given: tuple[float, float] | None
 ) -> tuple[LayerComparison, Difference | None]:
     growth, largest, first = [0.0] * ticks, dict[str, float](), None
-    for name, (a, b) in fields.items():
-        a, b = a.detach().cpu().double(), b.detach().cpu().double()
-        apart = _apart(a, b, rtol, atol)
+    for name, pair in fields.items():
+        a, b = (x.detach().cpu().double() for x in pair)
+        apart, allowed = _apart(a, b), _allowed(pair, given)
+        too_far = torch.where(apart > allowed, apart, 0.0)
         offset = ticks - len(a)  # a last state belongs to the last tick
-        for tick, size in enumerate(apart.flatten(1).amax(1).tolist() if apart.numel() else []):
+        for tick, size in enumerate(_by_tick(apart)):
             growth[offset + tick] = max(growth[offset + tick], size)
-            if size and (first is None or offset + tick < first.tick):
-                neuron = _index(apart[tick])
-                values = float(a[tick][neuron]), float(b[tick][neuron])
-                first = Difference(offset + tick, layer, kind, name, neuron, values, size)
+        where = next((tick for tick, size in enumerate(_by_tick(too_far)) if size), None)
+        if where is not None and (first is None or offset + where < first.tick):
+            neuron = _index(too_far[where])
+            values = float(a[where][neuron]), float(b[where][neuron])
+            size, bound = float(apart[where][neuron]), float(allowed.expand_as(apart)[where][neuron])
+            first = Difference(offset + where, layer, kind, name, neuron, values, size, bound)
         largest[name] = float(apart.max()) if apart.numel() else 0.0
     spikes, differing, others = _spikes(fields) if layer != _RESULT or kind else (None, 0, None)
     first_tick = None if first is None else first.tick
@@ -228,11 +242,28 @@ def _layer(
     return found, first
 
 
-def _apart(a: Tensor, b: Tensor, rtol: float, atol: float) -> Tensor:
-    """|a - b|, 0 where that's allowed, infinite where only one is NaN."""
+def _apart(a: Tensor, b: Tensor) -> Tensor:
+    """|a - b|, 0 where both are NaN, infinite where only one is."""
     apart = (a - b).abs()
-    apart = torch.where((a == b) | (a.isnan() & b.isnan()), 0.0, apart.nan_to_num(nan=torch.inf, posinf=torch.inf))
-    return torch.where(apart <= atol + rtol * b.abs().nan_to_num(nan=0.0, posinf=0.0), 0.0, apart)
+    return torch.where((a == b) | (a.isnan() & b.isnan()), 0.0, apart.nan_to_num(nan=torch.inf, posinf=torch.inf))
+
+
+def _allowed(pair: Pair, given: tuple[float, float] | None) -> Tensor:
+    """How far the numbers of a field may be apart: one number for all of them, or one for each."""
+    a, b = (x.detach().cpu().double().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0).abs() for x in pair)
+    if not a.numel() or all(_is_zero_or_one(x) for x in pair):
+        return torch.zeros((), dtype=torch.float64)
+    if given is not None:
+        return given[1] + given[0] * b
+    return max(ROUNDING.get(x.dtype, 0.0) for x in pair) * torch.maximum(a.max(), b.max())
+
+
+def _is_zero_or_one(x: Tensor) -> bool:
+    return bool(((x == 0) | (x == 1)).all())
+
+
+def _by_tick(apart: Tensor) -> list[float]:
+    return apart.flatten(1).amax(1).tolist() if apart.numel() else []  # type: ignore[no-any-return]
 
 
 def _index(tick: Tensor) -> tuple[int, ...]:
@@ -242,7 +273,7 @@ def _index(tick: Tensor) -> tuple[int, ...]:
 def _spikes(fields: Mapping[str, Pair]) -> tuple[int | None, int, int | None]:
     """Those of the first, those that only one has, those of the second."""
     a, b = fields[OUTPUT]
-    if not all(bool(((x == 0) | (x == 1)).all()) for x in (a, b)):
+    if not (_is_zero_or_one(a) and _is_zero_or_one(b)):
         return None, 0, None
     return int(a.sum()), int((a != b).sum()), int(b.sum())
 

@@ -65,7 +65,9 @@ def find_compiler() -> Compiler:
     if importlib.util.find_spec("ziglang"):
         command = (sys.executable, "-m", "ziglang", "c++")
         return Compiler(command, _version(command), "-mcpu=native")
-    raise BackendUnavailable("no C++ compiler: install g++ or clang++, set $CXX, or `pip install norse[toolchain]`")
+    raise BackendUnavailable(
+        "no C++ compiler: install g++ or clang++, or set $CXX, or pip install -e '.[toolchain]' in a clone"
+    )
 
 
 def _version(command: tuple[str, ...]) -> str:
@@ -219,8 +221,10 @@ def _digest(path: Path) -> str:
 
 def _compile(path: Path, source: str, compiler: Compiler, flags: tuple[str, ...]) -> None:
     """Compiles beside `path` and renames, so that other processes see a whole file or none."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
-        text, built = Path(temporary) / "kernel.cpp", Path(temporary) / "kernel.so"
+    # No TemporaryDirectory: a child of os.fork that ends would remove that of its parent's threads.
+    temporary = Path(tempfile.mkdtemp(dir=path.parent))
+    try:
+        text, built = temporary / "kernel.cpp", temporary / "kernel.so"
         text.write_text(source)
         include = (f"-I{_RUNTIME}", f"-I{_SHARED}")
         command = [*compiler.command, *flags, *include, "-o", str(built), str(text)]
@@ -229,7 +233,9 @@ def _compile(path: Path, source: str, compiler: Compiler, flags: tuple[str, ...]
             kept = path.with_suffix(".failed.cpp")
             kept.write_text(source)
             raise BackendUnavailable(f"{' '.join(compiler.command)} refused {kept}:\n{ran.stderr[:2000]}")
-        digest = Path(temporary) / "kernel.sha256"
+        digest = temporary / "kernel.sha256"
         digest.write_text(_digest(built))
         built.replace(path)
         digest.replace(path.with_suffix(".sha256"))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -25,6 +25,7 @@ from norse.compiler.trace.copies import (
     with_keywords,
     zeros,
 )
+from norse.compiler.trace.own_memory import runs_alone, with_own_memory
 from norse.compiler.trace.ticks import Along, Before, Body, Fixed, Pattern, Same, Slot, Surroundings
 
 
@@ -86,7 +87,14 @@ class _Emitter:
         made = {name for node in nodes for name in node.outputs} | {*self.graph.inputs, *(r.value for r in registers)}
         types = {name: type_ for name, type_ in self.types.items() if name in made}
         outputs = {old: new for old, new in outputs.items() if old != new}
-        return Rolled(Graph(self.graph.inputs, tuple(nodes), results, registers, types), outputs, sized)
+        rolled = Graph(self.graph.inputs, tuple(nodes), results, registers, types)
+        return Rolled(with_own_memory(self.graph, rolled, self._called), outputs, sized)
+
+    def _called(self, name: str) -> str:
+        """What a value that is read outside of loops is called now."""
+        name = self.around.alias.get(name, name)
+        known = self._known.get(self.around.member[name]) if name in self.around.member else None
+        return name if known is None else known.name
 
     def _starting(self, of_body: Mapping[int, Body]) -> set[str]:
         """Outputs of the nodes that make or check the states that a loop's neurons are given."""
@@ -316,6 +324,7 @@ class _Emitter:
     def _join(self, node: Node, parts: Sequence[Operand], dimension: int) -> None:
         """`torch.stack` or `torch.cat` of values of loops: their sequences, put together."""
         stacks = node.attrs["_target"] is torch.stack
+        before = len(self.nodes)
         pieces = [self._piece(piece, stacks, dimension) for piece in self._pieces(parts)]
         if len(pieces) > 1:
             of = call_of(torch.cat, node)
@@ -328,13 +337,14 @@ class _Emitter:
             pieces = [Ref(whole)]
         if stacks:
             turned = Node("call", node.outputs, (pieces[0], 0, dimension), call_of(torch.movedim, node), node.module)
-            made = self.nodes[-1]
             if dimension != 0:
                 self.nodes.append(turned)
                 return
-            if made.op == "leave" and made.outputs == (pieces[0].name,):  # made just now, so nobody reads it yet
-                self.nodes[-1] = replace(made, outputs=node.outputs, module=node.module)
-                self._known["sequence", made.inputs[0].name] = Ref(node.output)  # type: ignore[union-attr]
+            made = self.nodes[before:]
+            # Made just now, so nobody reads it yet, nor writes into it.
+            if [each.op for each in made] == ["leave"] and not any(map(runs_alone, self.graph.nodes)):
+                self.nodes[-1] = replace(made[0], outputs=node.outputs, module=node.module)
+                self._known["sequence", made[0].inputs[0].name] = Ref(node.output)  # type: ignore[union-attr]
                 return
             self.nodes.append(Node("call", node.outputs, (pieces[0],), call_of(same, node), node.module))
         else:

@@ -1,4 +1,4 @@
-"""Data sets of spikes: one that is made, and recorded ones through Tonic (`pip install norse[datasets]`)."""
+"""Data sets of spikes: a made one, and recorded ones through Tonic (`pip install -e '.[datasets]'` in a clone)."""
 
 from norse.dataset.memory import MemoryStoreRecallDataset
 from norse.dataset.speech_commands import SpikingSpeechCommandsDataset

@@ -42,7 +42,7 @@ class RecordedSpikes(Dataset[tuple[Tensor, int]]):
             tonic = import_module("tonic.datasets")
         except ModuleNotFoundError as error:
             raise ImportError(
-                f"{name}: its recordings are read with Tonic, and {error}: pip install norse[datasets]"
+                f"{name}: its recordings are read with Tonic, and {error}: pip install -e '.[datasets]' in a clone"
             ) from error
         self.channels = channels
         self.dt = dt

@@ -8,27 +8,17 @@ import nir
 import numpy as np
 import pytest
 import torch
-import typer
 from torch import nn
-from typer.testing import CliRunner
 
 import norse
 import norse.cli
 import norse.torch as snn
 from norse.backends.chips import targets
-from norse.nir_commands import check
 
+from ..command import call
 from .graphs import chain, graph, lif, linear
 
 CNN = Path(__file__).parents[1] / "data" / "nir" / "cnn_sinabs.nir"
-APP = typer.Typer()
-APP.command()(check)
-
-
-def call(*arguments, code=0):
-    result = CliRunner().invoke(APP, [str(argument) for argument in arguments], env={"COLUMNS": "160"})
-    assert result.exit_code == code, result.output
-    return result.output
 
 
 @pytest.fixture
@@ -132,37 +122,39 @@ class TestTheReport:
 
 class TestTheCommand:
     def test_ends_with_1_where_a_file_does_not_fit(self):
-        text = call(CNN, "--target", "speck", code=1)
+        text = call("check", CNN, "--target", "speck", code=1)
         assert "Speck 2f (SynSense): does not fit: weight bits" in text
 
     def test_ends_with_0_where_it_fits(self, tmp_path):
         nir.write(tmp_path / "a.nir", chain((4,), linear(8, 4), lif(8), linear(2, 8), lif(2)))
-        assert "XyloAudio 3 (SynSense): fits" in call(tmp_path / "a.nir", "--target", "xylo")
+        assert "XyloAudio 3 (SynSense): fits" in call("check", tmp_path / "a.nir", "--target", "xylo")
 
     def test_gives_json(self):
-        data = json.loads(call(CNN, "--target", "speck", "--json", code=1))
+        data = json.loads(call("check", CNN, "--target", "speck", "--json", code=1))
         assert (data["target"], data["fits"]) == ("speck", False)
         assert {row["limit"] for row in data["rows"] if row["verdict"] == "does not fit"} == {"weight_bits"}
 
     def test_shows_all_chips_in_a_table(self, tmp_path):
-        text = call(CNN, code=1)
+        text = call("check", CNN, code=1)
         (row,) = (line for line in text.splitlines() if "Speck 2f" in line)
         assert [cell.strip() for cell in row.strip("│").split("│")] == ["speck", "Speck 2f", "no", "weight bits"]
         nir.write(tmp_path / "a.nir", chain((4,), linear(8, 4), lif(8), linear(2, 8), lif(2)))
-        assert "yes" in call(tmp_path / "a.nir")
-        assert [report["target"] for report in json.loads(call(tmp_path / "a.nir", "--json"))] == list(targets())
+        assert "yes" in call("check", tmp_path / "a.nir")
+        assert [report["target"] for report in json.loads(call("check", tmp_path / "a.nir", "--json"))] == list(
+            targets()
+        )
 
     def test_takes_a_time_step(self, tmp_path):
         nir.write(tmp_path / "a.nir", chain((4,), linear(8, 4), lif(8), linear(2, 8), lif(2), dt=None))
-        assert "time constants: the file says no time step" in call(tmp_path / "a.nir", "--target", "xylo")
-        text = call(tmp_path / "a.nir", "--target", "xylo", "--dt", "0.003", code=1)
+        assert "time constants: the file says no time step" in call("check", tmp_path / "a.nir", "--target", "xylo")
+        text = call("check", tmp_path / "a.nir", "--target", "xylo", "--dt", "0.003", code=1)
         assert "tau_mem is 2.667 time steps" in text
 
     def test_refuses_unknown_chips_and_bad_files(self, tmp_path):
-        assert "expected one of brainscales2, loihi2" in call(CNN, "--target", "speck3", code=1)
-        assert "no such file" in call(tmp_path / "none.nir", "--target", "speck", code=1)
+        assert "expected one of brainscales2, loihi2" in call("check", CNN, "--target", "speck3", code=1)
+        assert "no such file" in call("check", tmp_path / "none.nir", "--target", "speck", code=1)
         (tmp_path / "text.nir").write_text("text")
-        assert "expected a HDF5 file" in call(tmp_path / "text.nir", code=1)
+        assert "expected a HDF5 file" in call("check", tmp_path / "text.nir", code=1)
 
     def test_is_one_of_the_norse_command(self, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["norse", "check", str(CNN), "--target", "speck"])

@@ -139,14 +139,59 @@ class TestEqualModels:
         assert report.growth == (0.0,) * T and report.spikes_that_differ == 0
         assert "equal at every tick (of 30)" in str(report)
 
-    def test_but_for_rounding_are_equal_within_a_tolerance(self) -> None:
-        model, altered = network(), network()
+    @pytest.mark.parametrize("dtype, rounding", [(torch.float32, 1e-6), (torch.float64, 1e-13)])
+    def test_but_for_rounding_are_equal_and_the_report_says_so(self, dtype: torch.dtype, rounding: float) -> None:
+        model, altered = network().to(dtype), network().to(dtype)
         with torch.no_grad():
-            altered[5].weight[1, 0] *= 1 + 1e-6
-        report = norse.compare(model, altered, currents())
-        assert not report.equal and report.first.layer == "6" and report.first.size < 1e-5
-        assert norse.compare(model, altered, currents(), atol=1e-5).equal
-        assert norse.compare(model, altered, currents(), rtol=1e-4).equal
+            altered[5].weight[1, 0] *= 1 + rounding
+        x = currents().to(dtype)
+        report = norse.compare(model, altered, x)
+        with torch.no_grad():
+            apart = (model(x)[0] - altered(x)[0]).abs().amax((1, 2))
+        assert report.equal and report.first is None and report.layers[-2].first_tick is None
+        # the readout's state has currents too, which are larger than what it gives
+        assert report.largest == max(report.layers[-2].largest.values()) >= apart.max() > 0
+        assert report.layers[-1].growth == pytest.approx(apart.tolist())
+        told = f"equal within rounding at every tick (of {T}): {report.largest:.2g} apart at most, at tick "
+        assert told in str(report)
+        exact = norse.compare(model, altered, x, atol=0)
+        assert not exact.equal and exact.first.layer == "6" and exact.largest == report.largest
+        assert norse.compare(model, altered, x, atol=1e-5).equal
+        assert norse.compare(model, altered, x, rtol=1e-4).equal
+
+    def test_differ_where_it_is_more_than_rounding(self) -> None:
+        """What is added grows by 1.5e-6 from tick to tick, and 1 is the largest number."""
+        x = torch.ones(T, B, 3)
+        x[0] = 0.5
+        grown = x + 1.5e-6 * torch.arange(T)[:, None, None]
+        model = nn.Sequential(nn.Identity())
+
+        class Grown(nn.Sequential):
+            def forward(self, x: Tensor) -> Tensor:
+                return grown
+
+        report = norse.compare(model, Grown(nn.Identity()), x)
+        assert report.first.tick == 7 and report.first.size == pytest.approx(10.5e-6, rel=0.02)
+        assert report.first.allowed == pytest.approx(1e-5, rel=1e-4)
+        assert report.largest == pytest.approx(43.5e-6, rel=0.01) and "by up to 4.4e-05 at tick 29" in str(report)
+        assert "(1e-05 allowed)" in str(report)
+
+    def test_never_differ_in_a_spike(self) -> None:
+        """Spikes are compared exactly, whatever is allowed of other numbers."""
+
+        class Once(nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                z = torch.zeros_like(x)
+                z[7, 1, 2] = 1.0
+                return z
+
+        class Never(nn.Module):
+            def forward(self, x: Tensor) -> Tensor:
+                return torch.zeros_like(x)
+
+        for options in ({}, {"atol": 2.0}, {"rtol": 2.0}):
+            report = norse.compare(Once(), Never(), currents(), **options)
+            assert report.first.tick == 7 and report.first.neuron == (1, 2), options
 
     def test_may_be_written_as_a_loop_over_cells(self) -> None:
         class Loop(nn.Module):
@@ -378,7 +423,9 @@ class TestTheReport:
 
     def test_says_where_and_by_how_much(self, report: Comparison) -> None:
         lines = str(report).splitlines()
-        assert lines[0].startswith(f"the first and the second differ from tick {report.first.tick} on (of {T})")
+        assert lines[0].startswith(
+            f"the first and the second differ from tick {report.first.tick} on (of {T}), by up to "
+        )
         assert 'layer "3" (LIF), neuron [' in lines[1] and "apart" in lines[1]
         assert lines[2].startswith("largest difference by tick:")
         assert any(line.startswith('layer "3" (LIF)') for line in lines[3:])
@@ -402,7 +449,7 @@ class TestTheReport:
 
     def test_says_what_to_install_to_draw(self, report: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "matplotlib", None)
-        with pytest.raises(ModuleNotFoundError, match=r"matplotlib is missing; pip install 'norse\[viz\]'"):
+        with pytest.raises(ModuleNotFoundError, match=r"matplotlib is missing; pip install -e '\.\[viz\]' in a clone"):
             report.plot()
 
     def test_has_nothing_to_draw_where_models_are_equal(self) -> None:

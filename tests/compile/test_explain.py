@@ -201,7 +201,7 @@ class TestDraw:
 
     def test_says_what_to_install_without_pydot(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "pydot", None)
-        with pytest.raises(ModuleNotFoundError, match=r"pydot is missing; pip install 'norse\[viz\]'"):
+        with pytest.raises(ModuleNotFoundError, match=r"pydot is missing; pip install -e '\.\[viz\]' in a clone"):
             compiled(snn.LIF(), backend="torch").graph.draw(tmp_path / "net.dot")
 
     def test_without_graphviz_says_so_and_leaves_the_old_file(

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,6 +67,39 @@ def test_a_library_that_is_begun_is_waited_for(cache: Path, monkeypatch: pytest.
     assert answer(build.load(SOURCE)) == 3
     assert (builds.compiled, builds.found) == (0, 1), "it was built twice"
     assert len(libraries(cache)) == 1
+
+
+FORKS_MEANWHILE = """
+import os, sys, time
+from pathlib import Path
+from norse.backends.cpu import build
+
+waits = Path(os.environ["WAITS"])
+build.begin(sys.argv[1])
+while not (begun := list(build.cache_directory().glob("tmp*/kernel.cpp"))):
+    time.sleep(0.01)
+if not (child := os.fork()):
+    sys.exit()
+os.waitpid(child, 0)
+there = begun[0].exists()
+waits.unlink()
+print(there, build.load(sys.argv[1]).three())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
+def test_a_forked_child_that_ends_leaves_what_its_parent_builds(cache: Path, tmp_path: Path) -> None:
+    waits, slow = tmp_path / "waits", tmp_path / "slow"
+    waits.touch()
+    compiler = shlex.join(build.find_compiler().command)
+    wait = '[ "$1" = --version ] || while [ -e "$WAITS" ]; do sleep 0.01; done'
+    slow.write_text(f'#!/bin/sh\n{wait}\nexec {compiler} "$@"\n')
+    slow.chmod(0o755)
+    environment = {**os.environ, "CXX": str(slow), "WAITS": str(waits)}
+    command = [sys.executable, "-W", "ignore", "-c", FORKS_MEANWHILE, SOURCE]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ran.stdout.split() == ["True", "3"], ran.stderr
+    assert sorted(path.suffix for path in cache.iterdir()) == [".sha256", ".so"]
 
 
 def test_what_cannot_be_begun_is_built_when_it_is_loaded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,4 +136,4 @@ def test_a_missing_extra_is_asked_for_by_name(package: str, extra: str, monkeypa
     monkeypatch.setattr(sys, "argv", ["norse", "demo"])
     with pytest.raises(SystemExit) as stopped:
         norse.cli.main()
-    assert f"the package {package} is missing; pip install 'norse[{extra}]'" in str(stopped.value)
+    assert f"the package {package} is missing; pip install -e '.[{extra}]' in a clone" in str(stopped.value)

@@ -7,25 +7,15 @@ import nir
 import numpy as np
 import pytest
 import torch
-import typer
 from torch import nn
-from typer.testing import CliRunner
 
 import norse
 import norse.cli
 import norse.torch as snn
-from norse.nir_commands import convert, inspect, run
+
+from ..command import call
 
 DATA = Path(__file__).parents[1] / "data" / "nir"
-APP = typer.Typer()
-for command in (inspect, convert, run):
-    APP.command()(command)
-
-
-def call(*arguments, code=0):
-    result = CliRunner().invoke(APP, [str(argument) for argument in arguments], env={"COLUMNS": "160"})
-    assert result.exit_code == code, result.output
-    return result.output
 
 
 @pytest.fixture

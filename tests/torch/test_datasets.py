@@ -194,5 +194,5 @@ def test_bad_binning_is_refused_before_anything_is_downloaded(kind: Any, opened:
 def test_without_tonic_it_is_said_how_to_get_it(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tonic", None)
     monkeypatch.delitem(sys.modules, "tonic.datasets", raising=False)
-    with pytest.raises(ImportError, match=rf"{kind.__name__}: .*pip install norse\[datasets\]"):
+    with pytest.raises(ImportError, match=rf"{kind.__name__}: .*pip install -e '\.\[datasets\]' in a clone"):
         kind("here")

@@ -264,7 +264,7 @@ def test_other_shapes_and_things_are_refused(draw: Any, expected: str) -> None:
 def test_without_matplotlib_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "matplotlib.pyplot", None)
-        with pytest.raises(ImportError, match=r"plot_spikes_2d: needs matplotlib .*pip install norse\[viz\]"):
+        with pytest.raises(ImportError, match=r"needs matplotlib .*pip install -e '\.\[viz\]' in a clone"):
             plot.plot_spikes_2d(RASTER)
     assert plot.HAS_MATPLOTLIB
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+import norse
 import norse.torch as snn
 from norse.torch.functional.adjoint.lif_adjoint import lif_adjoint_step_sparse
 from norse.torch.functional.lif import LIFParameters, LIFState, lif_step, lif_step_sparse
@@ -179,6 +180,39 @@ def test_neurons_without_a_sparse_step_say_so(cell: Any) -> None:
         TypeError, match=f"{cell.__name__}: argument input_tensor: expects a dense tensor, got torch.sp"
     ):
         cell()(x)
+
+
+def test_a_layer_of_torch_that_takes_none_is_named() -> None:
+    x = spikes(0.5, T, B, N).to_sparse()
+    model = snn.SequentialState(LIF(), torch.nn.Linear(N, HIDDEN), LIF())
+    told = rf"module 1 \(Linear\): expects a dense tensor, got torch\.sparse_coo of shape \[{T}, {B}, {N}\]"
+    for called in (model, snn.SequentialState(model), norse.compile(model)):
+        with pytest.raises(TypeError, match=told):
+            called(x)
+    with pytest.raises(TypeError, match=r"Lift: Conv1d: expects a dense tensor, got torch\.sparse_coo of shape"):
+        snn.Lift(torch.nn.Conv1d(B, 2, 3))(x)
+
+
+def test_errors_of_dense_inputs_are_torchs_own() -> None:
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        snn.SequentialState(LIF(), torch.nn.Linear(N + 1, HIDDEN))(spikes(0.5, T, B, N))
+
+
+def test_a_lifted_linear_layer_takes_sparse_spikes_and_has_the_gradients_of_dense_ones() -> None:
+    """Those of silent neurons too: what drives them is made of dense parameters."""
+    found = []
+    for sparse in (False, True):
+        torch.manual_seed(0)
+        first, linear = _recurrent(LIFRecurrent, LIFParameters(alpha=torch.tensor(10.0))), torch.nn.Linear(HIDDEN, 4)
+        x = spikes(0.3, T, B, N)
+        z, _ = first(x.to_sparse() if sparse else x)
+        assert z.is_sparse == sparse
+        out = snn.Lift(linear)(z)
+        assert not out.is_sparse
+        (out * torch.arange(out.numel()).view(out.shape)).sum().backward()
+        found.append([out, *(parameter.grad for parameter in (*first.parameters(), *linear.parameters()))])
+    for mine, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-4)
 
 
 def test_other_sparse_layouts_are_refused() -> None:

@@ -157,7 +157,7 @@ def check_input(module: Any, x: Any) -> None:
         if getattr(module, "activation_sparse", None) is None:
             raise TypeError(
                 f"{_name(module)}: argument input_tensor: expects a dense tensor, got {x.layout}, for which it has no "
-                "step; pass input_tensor.to_dense()"
+                "step; pass input_tensor.to_dense(masked_grad=False)"
             )
         if not x.is_sparse:
             raise TypeError(

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from norse.torch.functional.lift import over_time
+from norse.torch.module.sparse_input import call_module
 from norse.torch.module.stateful import is_stateful
 
 
@@ -20,7 +21,7 @@ class Lift(torch.nn.Module):
         outputs takes or gives them in a dictionary.
 
     Raises:
-        TypeError: if module is a class, or can't be called.
+        TypeError: if module is a class, or can't be called; if it gets a sparse tensor, which it can't take.
 
     Example:
         >>> Lift(torch.nn.Conv2d(1, 4, 3))(torch.ones(10, 8, 1, 28, 28)).shape
@@ -43,4 +44,5 @@ class Lift(torch.nn.Module):
         sequence, state = x if isinstance(x, tuple | list) else (x, None)
         if is_stateful(self.lifted_module):
             return over_time(self.lifted_module, sequence, state)
-        return over_time(lambda tick, _: (self.lifted_module(tick), None), sequence, None)[0]
+        name = f"{type(self).__name__}: {type(self.lifted_module).__name__}"
+        return over_time(lambda tick, _: (call_module(name, self.lifted_module, tick), None), sequence, None)[0]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from norse.torch.module.sparse_input import call_module
 from norse.torch.module.stateful import is_stateful
 
 
@@ -25,7 +26,8 @@ class SequentialState(torch.nn.Sequential):
         one entry a module, None for stateless ones.
 
     Raises:
-        TypeError: if an argument is no module, but a class or a function; if a module that takes a state returns none.
+        TypeError: if an argument is no module, but a class or a function; if a module that takes a state returns none;
+            if a module gets a sparse tensor, which it can't take.
         ValueError: if the list of states hasn't one entry a module.
 
     Example:
@@ -35,6 +37,13 @@ class SequentialState(torch.nn.Sequential):
         >>> z.shape, states[0], states[1].v.shape
         (torch.Size([100, 8, 4]), None, torch.Size([8, 4]))
         >>> z, states = model(torch.ones(100, 8, 3), states)
+
+        All of it without its history, as between two steps of an optimizer; so also `x.to("cuda")`:
+
+        >>> from norse.torch.utils.pytree import tree_map_only
+        >>> states = tree_map_only(torch.Tensor, lambda x: x.detach(), states)
+        >>> states[1].v.requires_grad
+        False
     """
 
     def __init__(self, *args: Any, return_hidden: bool = False) -> None:
@@ -81,7 +90,8 @@ class SequentialState(torch.nn.Sequential):
                     )
                 x, new_state = result
             else:
-                x, new_state = module(x), None
+                name = f"{type(self).__name__}: module {index} ({type(module).__name__})"
+                x, new_state = call_module(name, module, x), None
             hidden.append(x)
             states.append(new_state)
         return (hidden if self.return_hidden else x), states

@@ -1,4 +1,4 @@
-"""Plots of spikes and states with matplotlib (`pip install norse[viz]`), which is loaded by the first plot."""
+"""Plots of spikes and states with matplotlib (`pip install -e '.[viz]'` in a clone), loaded by the first plot."""
 
 from norse.torch.utils.plot.plot import (
     HAS_MATPLOTLIB,

@@ -306,7 +306,7 @@ def _pyplot(function: str) -> Any:
     try:
         import matplotlib.pyplot as plt
     except ModuleNotFoundError as error:
-        raise ImportError(f"{function}: needs matplotlib ({error}): pip install norse[viz]") from error
+        raise ImportError(f"{function}: needs matplotlib ({error}): pip install -e '.[viz]' in a clone") from error
     return plt
 
 
