@@ -38,7 +38,7 @@ class SpikeTrain:
     reach: Any = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FusedCall:
     """A layer and the loop that reads its currents, for a backend that does not need them in memory."""
 

@@ -132,6 +132,8 @@ def _handing_on(steps: list[Runs], graph: Graph, starts: set[str], fuses: Fuses,
     fused = [step for step in steps if isinstance(step, FusedLayerStep)]
     # States beside these layers ask for a shape alone; other steps hand on no stand-ins.
     silent = {step.layer.output for step in fused}
+    kept = {register.next for register in graph.registers}  # by loops, beside their sequences
+    silent |= {node.outputs[0] for node in graph.nodes if node.op == "last" and node.uses[0] in kept}
     silent |= starts.intersection(node.outputs[0] for step in fused for node in step.torch.nodes)
     entering = {step.layer.uses[0] for step in fused if isinstance(step.layer.inputs[0], Ref)}
     direct = {step.layer.uses[0] for step in fused if step.is_linear}
@@ -146,13 +148,13 @@ def _handing_on(steps: list[Runs], graph: Graph, starts: set[str], fuses: Fuses,
             elif carriers:
                 steps[place] = CarryingStep(torch_step, fuses, carriers)
     for step in fused:
-        for name in (step.loop.tick.outer[inner] for inner in step.loop.tick.graph.outputs):
-            type_ = graph.types.get(name)
-            if name in entering and type_ is not None and type_.spike:
+        made = [step.loop.tick.outer[inner] for inner in step.loop.tick.graph.outputs]
+        for name in made:
+            if name in entering and name in graph.types and graph.types[name].spike:
                 known = silent | _made_in(step.loop)
                 hidden = known.issuperset(_readers(graph, name)) and name not in graph.outputs
                 step.emitted, step.in_memory = name, not hidden
-                step.loop.emitted = step.inside(name) if hidden and name in direct else None
+                step.loop.emitted = step.loop.inside(name) if hidden and name in direct else None
                 break
     return steps
 

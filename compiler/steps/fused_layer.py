@@ -40,7 +40,7 @@ class CarryingStep:
         for node in nodes:
             if node.outputs[0] in self.carriers and carry(node, values, self.fuses, self.torch):
                 continue
-            if node.op != "initial_state":  # which asks for a shape
+            if node.op not in ("initial_state", "last"):  # which ask for a shape, or the state behind the loop
                 self.bring_to_memory(node.uses, values)
             self.torch.run_node(node, values, held)
 
@@ -90,12 +90,14 @@ class FusedLayerStep(CarryingStep):
 
     def _fused(self, call: NativeCall, operands: Operands, values: Values) -> bool:
         """Whether the backend has run both, with the results in the values."""
+        x, weight, bias = operands
         spikes = values.get(train(self.layer.uses[0]))
-        emitted = None if self.emitted is None else self.inside(self.emitted)
+        emitted = None if self.emitted is None else self.loop.inside(self.emitted)
         made = self.fuses(
             FusedCall(
-                call.program, self._module, *operands, spikes, call.inputs, self._place(call), call.sizes, emitted,
-                self.in_memory,
+                program=call.program, inputs=call.inputs, current=self._place(call), sizes=call.sizes,
+                layer=self._module, x=x, weight=weight, bias=bias, spikes=spikes,
+                emitted=emitted, in_memory=self.in_memory,
             )
         )  # fmt: skip
         if made is None:
@@ -128,11 +130,7 @@ class FusedLayerStep(CarryingStep):
         return current
 
     def _place(self, call: NativeCall) -> int:
-        return call.program.inputs.index(self.inside(self.layer.output))
-
-    def inside(self, name: str) -> str:
-        """A value's name inside the loop."""
-        return next(inner for inner, outer in self.loop.tick.outer.items() if outer == name)
+        return call.program.inputs.index(self.loop.inside(self.layer.output))
 
 
 @cache

@@ -117,6 +117,10 @@ class LoopStep:
     def _releasing(self) -> list[Node]:
         return [node for node in self.tick.graph.nodes if "_dead" in node.attrs]
 
+    def inside(self, name: str) -> str:
+        """The name inside of a value that others know."""
+        return next(inner for inner, outer in self.tick.outer.items() if outer == name)
+
     def _operands(self, values: Values) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
         """The tick's inputs, its initial states, and the value that has as many ticks."""
         graph, outer = self.tick.graph, self.tick.outer
