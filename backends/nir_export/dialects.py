@@ -14,8 +14,28 @@ import nir
 import numpy as np
 
 Reset = Literal["zero", "subtract", "several"]
-# A node and the time step in s -> the node that the tool is given, and how much larger its potentials are.
-Write = Callable[[Any, float], tuple[Any, Any]]
+# Where a node of plain NIR that is in memory says in its metadata below which potential its neurons don't fall.
+LOWER_BOUND = "v_lower_bound"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a tool is given for a node.
+
+    Args:
+        node: a node.
+        scale: how much larger its potentials are.
+        back: weights through which it feeds itself, a tick later.
+        before: what stands before it and is part of the same neurons: their synapse.
+    """
+
+    node: Any
+    scale: Any = field(default_factory=lambda: np.ones(()))
+    back: Any = None
+    before: "Written | None" = None
+
+
+Write = Callable[[Any, float], Written]  # a node and the time step in s -> what the tool is given
 Read = Callable[[Any, float], Any]  # a node and the time step -> what it means in plain NIR
 
 
@@ -36,9 +56,9 @@ class Dialect:
         cycles: recurrence is taken as NIR writes it ("any"), as a graph of its own for each recurrent layer ("nested"),
             or not at all ("none").
         chains: whether it takes chains of nodes alone.
+        bounded: the primitives whose potential it does not let fall below -v_threshold.
         late: whether its neurons fire a tick after the one that brought them to the threshold.
         instead: what to do in place of a primitive that it does not take.
-        caveat: where its neurons differ from a model's, said when the two are found to.
     """
 
     tool: str
@@ -50,9 +70,9 @@ class Dialect:
     dt_in_r: bool = False
     cycles: Literal["any", "nested", "none"] = "any"
     chains: bool = False
+    bounded: frozenset[type] = frozenset()
     late: bool = False
     instead: Mapping[type, str] = field(default_factory=dict)
-    caveat: str = ""
 
     @property
     def is_plain(self) -> bool:
@@ -119,13 +139,48 @@ def _above(threshold: Any, dtype: Any) -> Any:
     return np.nextafter(threshold.astype(dtype), np.array(np.inf, dtype))
 
 
-def _norse(node: Any, dt: float) -> tuple[Any, Any]:
-    return _same(node, _threshold(node, "zero")), np.ones(())
+def _as_lif(node: Any, dt: float) -> Any:
+    """A Threshold as neurons that forget in a tick: v = x, whatever it was before."""
+    threshold = np.asarray(node.threshold)
+    ones, zeros = np.ones_like(threshold), np.zeros_like(threshold)
+    return nir.LIF(np.full(threshold.shape, dt), ones, v_leak=zeros, v_threshold=threshold, v_reset=zeros)
 
 
-def _same(node: Any, threshold: Any) -> Any:
+def _without_leak_potential(node: Any, tool: str) -> None:
+    leak = _leak(node)
+    if leak.any():
+        raise ValueError(f"{tool} leaks to 0: expected v_leak=0, got {leak.flat[np.argmax(leak != 0)]}")
+
+
+def _norse(node: Any, dt: float) -> Written:
     times = {name: getattr(node, name) for name in ("r", "w_in", "tau", "tau_mem", "tau_syn") if hasattr(node, name)}
-    return _made(type(node), node, **times, v_threshold=threshold)
+    return Written(_made(type(node), node, **times, v_threshold=_threshold(node, "zero")))
+
+
+def _norse_threshold(node: Any, dt: float) -> Written:
+    return _norse(_as_lif(node, dt), dt)
+
+
+def _norse_analog(node: Any, dt: float) -> Written:
+    """Norse has no neurons without a threshold, but a Linear may feed itself: v = a (x + (1 - a) / a v')."""
+    shape = np.shape(node.r)
+    if len(shape) != 1:
+        raise ValueError(f"a Linear stands for it: expected samples of 1 dimension, got {list(shape)}")
+    synapse = None
+    if isinstance(node, nir.CubaLI):
+        (tau_syn,) = _numbers(node, "tau_syn")
+        synapse = _feeding_itself(np.ones(shape), 1 - dt / tau_syn, node)
+    if isinstance(node, nir.I):
+        return _feeding_itself(np.ones(shape), np.ones(shape), node)
+    _without_leak_potential(node, "a Linear that stands for it")
+    (tau,) = _numbers(node, "tau" if isinstance(node, nir.LI) else "tau_mem")
+    return _feeding_itself(dt / tau, 1 - dt / tau, node, synapse)
+
+
+def _feeding_itself(jump: Any, decay: Any, like: Any, before: Written | None = None) -> Written:
+    dtype = like.r.dtype
+    weight, back = np.diag(jump).astype(dtype), np.diag(decay / jump).astype(dtype)
+    return Written(nir.Linear(weight), back=nir.Linear(back), before=before)
 
 
 def _from_norse(node: Any, dt: float) -> Any:
@@ -146,66 +201,122 @@ def _reset_to_zero(node: Any, dt: float) -> Any:
 SNNTORCH_DT = 1e-4
 
 
-def _snntorch(node: Any, dt: float) -> tuple[Any, Any]:
+def _snntorch(node: Any, dt: float) -> Written:
     """Inputs of weight 1: r = tau / dt and w_in = tau_syn / dt, with a time step of its own."""
     threshold, unit = _threshold(node, "zero"), SNNTORCH_DT / dt
     if isinstance(node, nir.IF):  # its IF has a leak, of 0.1 a tick
-        return _made(nir.LIF, node, tau=NO_LEAK * SNNTORCH_DT, r=NO_LEAK, v_threshold=threshold), np.ones(())
+        return Written(_made(nir.LIF, node, tau=NO_LEAK * SNNTORCH_DT, r=NO_LEAK, v_threshold=threshold))
     if isinstance(node, nir.LIF):
         (tau,) = _numbers(node, "tau")
-        return _made(nir.LIF, node, tau=tau * unit, r=tau / dt, v_threshold=threshold * tau / dt), tau / dt
+        made = _made(nir.LIF, node, tau=tau * unit, r=tau / dt, v_threshold=threshold * tau / dt)
+        return Written(made, tau / dt)
     tau, tau_syn = _numbers(node, "tau_mem", "tau_syn")
     times = {"tau_mem": tau * unit, "tau_syn": tau_syn * unit, "r": tau / dt, "w_in": tau_syn / dt}
-    return _made(nir.CubaLIF, node, **times, v_threshold=threshold * tau / dt), tau / dt
+    return Written(_made(nir.CubaLIF, node, **times, v_threshold=threshold * tau / dt), tau / dt)
+
+
+def _snntorch_threshold(node: Any, dt: float) -> Written:
+    return _snntorch(_as_lif(node, dt), dt)
 
 
 NO_LEAK = 1e8  # ticks: 1 - 1e-8 is 1 in float32
 
 
-def _sinabs_spiking(node: Any, dt: float) -> tuple[Any, Any]:
-    """Times in ticks, exact decay, and an input of 1 raises v by 1."""
-    threshold = _threshold(node, "several")
+def _if_without_leak(node: Any, decay: Any) -> Any:
+    """A node whose decay is 1 in its tool's float32 and whose input raises v by 1: IF; None if it leaks."""
+    if (np.asarray(decay).astype(np.float32) != 1).any():
+        return None
+    return nir.IF(np.ones_like(node.r), node.v_threshold, np.zeros_like(node.v_threshold))
+
+
+def _from_snntorch(node: Any, dt: float) -> Any:
+    tau, r = _numbers(node, "tau", "r")
+    alike = bool((np.abs(r * SNNTORCH_DT / tau - 1) < 1e-6).all())
+    made = _if_without_leak(node, 1 - SNNTORCH_DT / tau) if alike else None
+    return _reset_to_zero(node, dt) if made is None else made
+
+
+def _sinabs(node: Any, dt: float) -> Written:
+    """Times in ticks, exact decay, and an input of 1 raises v by 1.
+
+    Its IF does not fall below -v_threshold, its LIF does: an IF without that bound is a LIF without a leak. It has
+    neurons without a synapse alone, but a synapse is a leaky integrator before them.
+    """
+    threshold, dtype = _threshold(node, "several"), node.r.dtype
     if isinstance(node, nir.IF):
-        return _made(nir.IF, node, r=1.0, v_threshold=_above(threshold, node.r.dtype)), np.ones(())
-    decay = _decay(node, "tau", dt)
+        threshold = _above(threshold, dtype)
+        if LOWER_BOUND in node.metadata:
+            return Written(_made(nir.IF, node, r=1.0, v_threshold=threshold))
+        return Written(_made(nir.LIF, node, tau=NO_LEAK, r=1.0, v_threshold=threshold))
+    decay = _decay(node, "tau_mem" if isinstance(node, nir.CubaLIF) else "tau", dt)
     scale = 1 / (1 - decay)
-    threshold = _above(threshold * scale, node.r.dtype)
-    return _made(nir.LIF, node, tau=-1 / np.log(decay), r=1.0, v_threshold=threshold), scale
+    made = _made(nir.LIF, node, tau=-1 / np.log(decay), r=1.0, v_threshold=_above(threshold * scale, dtype))
+    return Written(made, scale, before=_sinabs_synapse(node, dt))
 
 
-def _sinabs_leak(node: Any, dt: float) -> tuple[Any, Any]:
-    (leak,), decay = _numbers(node, "v_leak"), _decay(node, "tau", dt)
-    if leak.any():
-        raise ValueError(f"Sinabs leaks to 0: expected v_leak=0, got {leak.flat[0]}")
-    return _made(nir.LI, node, tau=-1 / np.log(decay), r=1.0), 1 / (1 - decay)
+def _sinabs_analog(node: Any, dt: float) -> Written:
+    _without_leak_potential(node, "Sinabs")
+    decay = _decay(node, "tau_mem" if isinstance(node, nir.CubaLI) else "tau", dt)
+    made = _made(nir.LI, node, tau=-1 / np.log(decay), r=1.0)
+    return Written(made, 1 / (1 - decay), before=_sinabs_synapse(node, dt))
+
+
+def _sinabs_synapse(node: Any, dt: float) -> Written | None:
+    """What an input of 1 raises by 1, as w_in = tau_syn / dt does."""
+    if not hasattr(node, "tau_syn"):
+        return None
+    return Written(_made(nir.LI, node, tau=-1 / np.log(_decay(node, "tau_syn", dt)), r=1.0))
 
 
 def _from_sinabs(node: Any, dt: float) -> Any:
     if hasattr(node, "v_threshold"):
         _positive(node, "v_threshold")
     if isinstance(node, nir.IF):
-        return nir.IF(np.ones_like(node.r), node.v_threshold, np.zeros_like(node.v_threshold))
-    return _euler(node, 1 - np.exp(-1 / _positive(node, "tau")[0]), dt)
+        zeros, bound = np.zeros_like(node.v_threshold), {LOWER_BOUND: -node.v_threshold}
+        return nir.IF(np.ones_like(node.r), node.v_threshold, zeros, metadata=bound)
+    decay = np.exp(-1 / _positive(node, "tau")[0])
+    made = _if_without_leak(node, decay) if isinstance(node, nir.LIF) else None
+    return _euler(node, 1 - decay, dt) if made is None else made
 
 
-def _euler(node: Any, step: Any, dt: float) -> Any:
-    """Of a node without a synapse whose input raises v by 1: forward Euler with dt / tau = step."""
+def _euler(node: Any, step: Any, dt: float, jump: Any = 1.0) -> Any:
+    """Of a node without a synapse whose input of 1 raises v by `jump`: forward Euler with dt / tau = step."""
     kept = copy.copy(node)
     dtype = np.asarray(node.tau).dtype
-    kept.tau, kept.r = (dt / step).astype(dtype), (1 / step).astype(dtype)
+    kept.tau, kept.r = (dt / step).astype(dtype), (jump / step).astype(dtype)
     return kept
 
 
-def _rockpool(node: Any, dt: float) -> tuple[Any, Any]:
+def _rockpool(node: Any, dt: float) -> Written:
     """Exact decay of both after the input came in; the time step is what r says: r = tau_mem / dt - 1."""
     threshold, decay, decay_syn = _threshold(node, "several"), _decay(node, "tau_mem", dt), _decay(node, "tau_syn", dt)
     tau, tau_syn, scale = -dt / np.log(decay), -dt / np.log(decay_syn), decay_syn / (1 - decay)
     threshold = _above(threshold * scale, node.r.dtype)
     times = {"tau_mem": tau, "tau_syn": tau_syn, "r": tau / dt - 1, "w_in": 1.0}
-    return _made(nir.CubaLIF, node, **times, v_threshold=threshold), scale
+    return Written(_made(nir.CubaLIF, node, **times, v_threshold=threshold), scale)
+
+
+def _rockpool_analog(node: Any, dt: float) -> Written:
+    """It makes synapses of LI, y = exp(-1 / (1 + r)) (y' + x), if tau is a whole number."""
+    _without_leak_potential(node, "Rockpool")
+    if np.size(node.r) < 2:
+        raise ValueError("Rockpool takes two or more such neurons: expected a layer of 2 at least, got 1")
+    decay = _decay(node, "tau_mem" if isinstance(node, nir.CubaLI) else "tau", dt)
+    made, scale = _made(nir.LI, node, tau=1.0, r=-1 / np.log(decay) - 1), decay / (1 - decay)
+    if not isinstance(node, nir.CubaLI):
+        return Written(made, scale)
+    syn = _decay(node, "tau_syn", dt)
+    synapse = _made(nir.LI, node, tau=1.0, r=-1 / np.log(syn) - 1)
+    return Written(made, scale * syn, before=Written(synapse))
 
 
 def _from_rockpool(node: Any, dt: float) -> Any:
+    if isinstance(node, nir.LI):
+        tau, r = _numbers(node, "tau", "r")
+        if (np.trunc(tau) != tau).any() or (tau < 1).any() or (r <= 0).any():
+            raise ValueError(f"Rockpool cuts off what follows the point: expected whole tau and r > 0, got {tau.min()}")
+        decay = np.exp(-1 / (1 + r))
+        return _euler(node, 1 - decay, dt, decay)
     _positive(node, "v_threshold")
     if isinstance(node, nir.LIF):
         return _euler(node, 1 - np.exp(-dt / _positive(node, "tau")[0]), dt)
@@ -216,18 +327,22 @@ def _from_rockpool(node: Any, dt: float) -> Any:
     return kept
 
 
-def _spyx(node: Any, dt: float) -> tuple[Any, Any]:
+def _spyx(node: Any, dt: float) -> Written:
     """Inputs of weight 1 into the current, and from there into v.
 
     Its LIF lowers v after the decay, so a LIF is a CubaLIF whose synapse lasts for one tick.
     """
     threshold = _threshold(node, "subtract")
     if isinstance(node, nir.IF):
-        return _made(nir.IF, node, r=1.0, v_threshold=threshold), np.ones(())
+        return Written(_made(nir.IF, node, r=1.0, v_threshold=threshold))
     (tau,) = _numbers(node, "tau" if isinstance(node, nir.LIF) else "tau_mem")
     tau_syn = _numbers(node, "tau_syn")[0] if isinstance(node, nir.CubaLIF) else np.full(np.shape(tau), dt)
     times = {"tau_mem": tau, "tau_syn": tau_syn, "r": tau / dt, "w_in": tau_syn / dt}
-    return _made(nir.CubaLIF, node, **times, v_threshold=threshold * tau / dt), tau / dt
+    return Written(_made(nir.CubaLIF, node, **times, v_threshold=threshold * tau / dt), tau / dt)
+
+
+def _spyx_threshold(node: Any, dt: float) -> Written:
+    return _spyx(_as_lif(node, dt), dt)
 
 
 def _from_spyx(node: Any, dt: float) -> Any:
@@ -244,19 +359,19 @@ def _from_spyx(node: Any, dt: float) -> Any:
     return kept
 
 
-def _with_bias(node: Any, dt: float) -> tuple[Any, Any]:
-    return nir.Affine(node.weight, np.zeros(node.weight.shape[0], node.weight.dtype)), np.ones(())
+def _with_bias(node: Any, dt: float) -> Written:
+    return Written(nir.Affine(node.weight, np.zeros(node.weight.shape[0], node.weight.dtype)))
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------
 
-_POTENTIALS = "read spikes, or compute the potentials from the spikes of the layer before"
+_POTENTIALS = "end the model with the layer before it, and run it on what the tool gives"
 _INSTEAD: dict[type, str] = {
     nir.LI: _POTENTIALS,
     nir.CubaLI: _POTENTIALS,
     nir.I: _POTENTIALS,
     nir.Scale: "multiply the weights before it",
-    nir.Threshold: "use snn.IAF",
+    nir.Threshold: "compare outside of the tool",
     nir.Delay: "delay the spikes outside of the tool",
     nir.Linear: "use nn.Linear with a bias",
     nir.AvgPool2d: "use nn.LPPool2d(1, ...), a sum, and divide the weights behind it",
@@ -269,7 +384,10 @@ DIALECTS: Mapping[str, Dialect] = {
     "norse": Dialect(
         "Norse 1.1.0",
         takes=frozenset({nir.Affine, nir.Linear, nir.Conv2d, nir.Flatten, nir.SumPool2d}),
-        write={nir.LIF: _norse, nir.IF: _norse, nir.CubaLIF: _norse},
+        write={
+            nir.LIF: _norse, nir.IF: _norse, nir.CubaLIF: _norse, nir.Threshold: _norse_threshold,
+            nir.LI: _norse_analog, nir.CubaLI: _norse_analog, nir.I: _norse_analog,
+        },
         read={nir.LIF: _from_norse, nir.IF: _from_norse, nir.CubaLIF: _from_norse},
         instead=_INSTEAD,
     ),
@@ -278,8 +396,8 @@ DIALECTS: Mapping[str, Dialect] = {
         takes=frozenset(
             {nir.Affine, nir.Linear, nir.Conv1d, nir.Conv2d, nir.Flatten, nir.AvgPool2d, nir.SumPool2d}
         ),
-        write={nir.LIF: _snntorch, nir.IF: _snntorch, nir.CubaLIF: _snntorch},
-        read={nir.LIF: _reset_to_zero, nir.CubaLIF: _reset_to_zero},
+        write={nir.LIF: _snntorch, nir.IF: _snntorch, nir.CubaLIF: _snntorch, nir.Threshold: _snntorch_threshold},
+        read={nir.LIF: _from_snntorch, nir.CubaLIF: _reset_to_zero},
         dt=SNNTORCH_DT,
         cycles="none",
         instead=_INSTEAD,
@@ -288,28 +406,30 @@ DIALECTS: Mapping[str, Dialect] = {
         "Sinabs 3.1.3",
         reset="several",
         takes=frozenset({nir.Affine, nir.Conv2d, nir.Flatten, nir.SumPool2d}),
-        write={nir.LIF: _sinabs_spiking, nir.IF: _sinabs_spiking, nir.LI: _sinabs_leak, nir.Linear: _with_bias},
+        write={
+            nir.LIF: _sinabs, nir.IF: _sinabs, nir.CubaLIF: _sinabs, nir.LI: _sinabs_analog, nir.CubaLI: _sinabs_analog,
+            nir.Linear: _with_bias,
+        },
         read={nir.LIF: _from_sinabs, nir.IF: _from_sinabs, nir.LI: _from_sinabs},
         cycles="none",
-        instead=_INSTEAD | {nir.CubaLIF: "use snn.LIFBox, which has no synapse", nir.Conv1d: "use nn.Conv2d"},
-        caveat="its neurons fire several spikes in a tick, and its IF does not fall below -v_threshold",
+        bounded=frozenset({nir.IF}),
+        instead=_INSTEAD | {nir.Conv1d: "use nn.Conv2d"},
     ),
     "rockpool": Dialect(
         "Rockpool 3.1.0",
         reset="several",
         takes=frozenset({nir.Affine, nir.Linear}),
-        write={nir.CubaLIF: _rockpool},
-        read={nir.LIF: _from_rockpool, nir.CubaLIF: _from_rockpool},
+        write={nir.CubaLIF: _rockpool, nir.LI: _rockpool_analog, nir.CubaLI: _rockpool_analog},
+        read={nir.LIF: _from_rockpool, nir.CubaLIF: _from_rockpool, nir.LI: _from_rockpool},
         dt_in_r=True,
         cycles="nested",
-        caveat="its neurons fire several spikes in a tick",
         instead=_INSTEAD | _CUBA | dict.fromkeys((nir.Conv1d, nir.Conv2d, nir.Flatten), "use linear layers"),
     ),
     "spyx": Dialect(
         "Spyx 1.0.0",
         reset="subtract",
         takes=frozenset({nir.Affine, nir.Linear, nir.Flatten}),
-        write={nir.LIF: _spyx, nir.IF: _spyx, nir.CubaLIF: _spyx},
+        write={nir.LIF: _spyx, nir.IF: _spyx, nir.CubaLIF: _spyx, nir.Threshold: _spyx_threshold},
         read={nir.LIF: _from_spyx, nir.IF: _from_spyx, nir.CubaLIF: _from_spyx},
         cycles="none",
         chains=True,

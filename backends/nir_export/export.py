@@ -23,17 +23,25 @@ from norse.backends.nir_export.file import write_file
 from norse.backends.nir_export.layers import INSTEAD, VANISHING, row_of
 from norse.backends.nir_export.nested import nested
 from norse.backends.nir_export.network import Example, Network, trace_network
-from norse.backends.nir_export.neurons import BY_STEP, NEURONS, check_reset, instead_of, starts_at_rest, write_neuron
+from norse.backends.nir_export.neurons import (
+    BY_STEP,
+    NEURONS,
+    check_reset,
+    fires_once,
+    instead_of,
+    is_bounded,
+    starts_at_rest,
+    write_neuron,
+)
 from norse.backends.nir_export.scale import Scale
 from norse.backends.nir_export.timing import Lagged, timed_edges, understood
-from norse.backends.nir_export.translate import said
+from norse.backends.nir_export.translate import not_taken, raise_if, said
 from norse.backends.nir_export.verify import Calls
 from norse.backends.nir_export.verify import verify as run_both
 from norse.compiler.ir import Node, Operand, Ref, refs
 from norse.compiler.module import CompiledModule
 from norse.compiler.trace.model import untraceable
 from norse.torch.functional.quantization import QuantizedStep
-from norse.torch.functional.reset import reset_subtract
 from norse.torch.module.quantized import freeze_quantized, is_quantized
 
 DISCRETISATION = "forward Euler, synapse before membrane; IF: v += r * input in each tick"
@@ -63,7 +71,7 @@ def to_nir(
     try:
         network = trace_network(model, example_input)
         writer = _Writer(network, time_scaling_factor, spoken)
-        in_dialect = said(writer.written(dt, subgraphs), spoken)
+        in_dialect = said(writer.written(dt, subgraphs), spoken, writer.refused)
         graph = in_dialect.graph
         graph.verification = None
         if not spoken.is_plain:
@@ -72,6 +80,13 @@ def to_nir(
             warnings.warn(
                 f"norse.to_nir: {spoken.tool} fires several spikes in a tick where v reaches twice v_threshold, and "
                 f"{', '.join(writer.single)} one: the same as long as that does not happen",
+                stacklevel=3,
+            )
+        if writer.unbounded:
+            warnings.warn(
+                f"norse.to_nir: {spoken.tool} holds v of IF at -v_threshold from below, and {', '.join(writer.unbounded)} "
+                "does not: written as LIF without a leak, which has the same spikes there. Where it must be IF, as for "
+                "Speck, train with reset_method=reset_subtract_bounded",
                 stacklevel=3,
             )
         for calls in writer.calls.values():
@@ -109,6 +124,8 @@ class _Writer:
     scaling: float
     dialect: Dialect
     single: list[str] = field(default_factory=list)  # layers of one spike a tick, for a tool of several
+    unbounded: list[str] = field(default_factory=list)  # layers without a lower bound, for a tool that has one
+    refused: list[str] = field(default_factory=list)  # all that NIR or the tool can't say
     nodes: dict[str, Any] = field(default_factory=dict)
     edges: list[tuple[Source, str]] = field(default_factory=list)
     # For every value of the IR, the NIR nodes whose outputs add up to it.
@@ -126,10 +143,18 @@ class _Writer:
             self.sources[value] = (name,)
             self.inputs.append(name)
         self.sources.update({name: (_LastTick(value),) for name, value in self.network.fed_back.items()})
-        needed = _needed(self.network)
+        needed, whole = _needed(self.network), True
         for node in graph.nodes:
             if needed.intersection(node.outputs):
-                self._write(node)
+                try:
+                    self._write(node)
+                except ValueError as error:
+                    self.refused.append(str(error))
+                    self.sources |= dict.fromkeys(node.outputs, ())  # to find what else is refused
+                    whole = False
+        if not whole:
+            taken = [not_taken(name, node, self.dialect) for name, node in self.nodes.items()]
+            raise_if([*self.refused, *(reason for reason in taken if reason is not None)])
         for wish, value in self.network.outputs:
             self.inside = ()
             self._add(wish, nir.Output({"output": np.array(self.network.shape(value))}), self.sources[value])
@@ -255,9 +280,14 @@ class _Writer:
         if row.rates:
             self.steps.setdefault(float(module.dt), where)
         try:
-            check_reset(module.p, self.dialect)
-            if self.dialect.reset == "several" and getattr(module.p, "reset_method", None) is reset_subtract:
-                self.single.append(where)
+            check_reset(row, module.p, self.dialect)
+        except ValueError as error:
+            self.refused.append(f"{where}: {error}")
+        if self.dialect.reset == "several" and fires_once(module.p):
+            self.single.append(where)
+            if row.primitive in self.dialect.bounded and not is_bounded(module.p):
+                self.unbounded.append(where)
+        try:
             written = write_neuron(row, module.p, float(module.dt), shape, dtype, self.scaling)
             arrays = {name: finite(value, name) for name, value in weights.items()}
         except ValueError as error:

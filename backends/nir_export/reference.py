@@ -13,6 +13,8 @@ from typing import Any
 import nir
 import numpy as np
 
+from norse.backends.nir_export.dialects import LOWER_BOUND
+
 # What a tick's spikes are, where somebody else shall decide: (node, tick, distance to the threshold, spikes) -> spikes.
 Judge = Callable[[str, int, Any, Any], Any]
 Edge = tuple[str, str]
@@ -36,7 +38,8 @@ def run(graph: Any, inputs: Mapping[str, Any], dt: float, judge: Judge | None = 
         dt: time step in s.
         judge: sees the spikes of each tick before they count and returns those that do.
         reset: what a spike does: v becomes v_reset ("zero"), falls by the threshold ("subtract"), or by the threshold
-            as often as that fits into it ("several", in which IF does not fall below minus the threshold).
+            as often as that fits into it ("several"). Then a node's metadata may say a lower bound of v, as
+            `dialects.LOWER_BOUND`, which NIR has none of.
 
     Returns:
         What happened.
@@ -112,8 +115,8 @@ def _neuron(
             seen.append(("potentials", name, v))
             return v
         threshold, resets = _of(node.v_threshold), _of(node.v_reset)
-        if reset == "several" and isinstance(node, nir.IF):
-            v = np.maximum(v, -threshold)
+        if reset != "zero" and LOWER_BOUND in (node.metadata or {}):
+            v = np.maximum(v, _of(node.metadata[LOWER_BOUND]))
     z = np.where(v > threshold, 1.0, 0.0)
     if reset == "several" and resets is not None:
         z = np.maximum(np.floor(v / threshold), 0.0)

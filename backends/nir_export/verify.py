@@ -107,6 +107,7 @@ def verify(
     tick, _ = tick_of(model)
     recorded, rounding = _recorded(tick, network, nodes_of, inputs, example)
     tied: list[tuple[str, int]] = []
+    several: list[tuple[int, str, int]] = []  # where the file fires more often than the model: tick, node, how often
     largest = {name: max(map(_size, values), default=0.0) for name, values in recorded.potentials.items()}
 
     def judge(name: str, t: int, above: Any, z: Any) -> Any:
@@ -116,6 +117,8 @@ def verify(
         factor = _size(scales[name].factor) if name in scales else 1.0
         within = rounding * max(largest.get(name, 0.0) * factor, _size(above), 1e-30)
         ties = (model_z != z) & (np.abs(above) <= within)
+        if ((z > 1) & (model_z == 1)).any():
+            several.append((t, name, int(z[(z > 1) & (model_z == 1)].max())))
         tied.extend([(name, t)] * int(ties.sum()))
         return np.where(ties, model_z, z)
 
@@ -127,10 +130,19 @@ def verify(
         return trace
 
     trace = traced(graph)
+    for name in [name for name in recorded.potentials if isinstance(graph.nodes.get(name), nir.Linear)]:
+        del recorded.potentials[name]  # a Linear that stands for neurons keeps no potential: what it gives is compared
     try:
         return _compared(trace, recorded, len(tied), rounding, lambda: traced(_rounded(graph)))
     except ValueError as error:
-        raise ValueError(f"{error}; {dialect.tool}: {dialect.caveat}" if dialect.caveat else str(error)) from error
+        if not several:
+            raise
+        t, name, count = min(several)
+        raise ValueError(
+            f"{error}. {dialect.tool} fires several spikes in a tick: {count} of them in node {name!r} at tick {t}, where "
+            f"v reaches {count} v_threshold and the model fires once. Make inputs or weights weaker or v_threshold higher, "
+            "or train with neurons that do so too, as SeveralIAFCell (docs/nir.md#dialects)"
+        ) from error
 
 
 def _compared(
