@@ -104,12 +104,14 @@ def _place(nodes: dict[str, Any], edges: list[Any], name: str, written: Written)
     if written.before is not None:
         synapse = _free(nodes, f"{name}_synapse")
         edges[:] = [(a, synapse if b == name else b) for a, b in edges]
-        edges.append((synapse, name))
+        at = next((k for k, (a, _) in enumerate(edges) if a == name), len(edges))
+        edges.insert(at, (synapse, name))
         _place(nodes, edges, synapse, written.before)
     if written.back is not None:
         back = _free(nodes, f"{name}_back")
         nodes[back] = written.back
-        edges += [(name, back), (back, name)]
+        at = next((k for k, (a, _) in enumerate(edges) if a == name), len(edges))
+        edges[at:at] = [(name, back), (back, name)]  # first: what Norse runs last is its output
 
 
 def _free(nodes: Mapping[str, Any], wish: str) -> str:
