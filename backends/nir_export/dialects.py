@@ -239,23 +239,37 @@ def _from_snntorch(node: Any, dt: float) -> Any:
 def _sinabs(node: Any, dt: float) -> Written:
     """Times in ticks, exact decay, and an input of 1 raises v by 1.
 
-    Its IF does not fall below -v_threshold, its LIF does: an IF without that bound is a LIF without a leak. It has
-    neurons without a synapse alone, but a synapse is a leaky integrator before them.
+    Its IF does not fall below -v_threshold, its LIF does: an IF without that bound is a LIF without a leak, where that
+    can be loaded. It has neurons without a synapse alone, but a synapse is a leaky integrator before them.
     """
     threshold, dtype = _threshold(node, "several"), node.r.dtype
     if isinstance(node, nir.IF):
         threshold = _above(threshold, dtype)
-        if LOWER_BOUND in node.metadata:
+        if LOWER_BOUND in node.metadata or _is_image(node):
             return Written(_made(nir.IF, node, r=1.0, v_threshold=threshold))
         return Written(_made(nir.LIF, node, tau=NO_LEAK, r=1.0, v_threshold=threshold))
+    _no_image(node)
     decay = _decay(node, "tau_mem" if isinstance(node, nir.CubaLIF) else "tau", dt)
     scale = 1 / (1 - decay)
     made = _made(nir.LIF, node, tau=-1 / np.log(decay), r=1.0, v_threshold=_above(threshold * scale, dtype))
     return Written(made, scale, before=_sinabs_synapse(node, dt))
 
 
+def _is_image(node: Any) -> bool:
+    return sum(size > 1 for size in np.shape(node.r)) > 1
+
+
+def _no_image(node: Any) -> None:
+    if _is_image(node):
+        raise ValueError(
+            f"of images it can load IF alone: expected samples of 1 dimension, got {list(np.shape(node.r))}; use snn.IAF "
+            "with reset_method=reset_subtract_bounded, or put a Flatten before"
+        )
+
+
 def _sinabs_analog(node: Any, dt: float) -> Written:
     _without_leak_potential(node, "Sinabs")
+    _no_image(node)
     decay = _decay(node, "tau_mem" if isinstance(node, nir.CubaLI) else "tau", dt)
     made = _made(nir.LI, node, tau=-1 / np.log(decay), r=1.0)
     return Written(made, 1 / (1 - decay), before=_sinabs_synapse(node, dt))

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -76,19 +76,8 @@ def to_nir(
         graph.verification = None
         if not spoken.is_plain:
             graph.metadata |= {"discretisation": spoken.tool, "dialect": dialect}
-        if writer.single:
-            warnings.warn(
-                f"norse.to_nir: {spoken.tool} fires several spikes in a tick where v reaches twice v_threshold, and "
-                f"{', '.join(writer.single)} one: the same as long as that does not happen",
-                stacklevel=3,
-            )
-        if writer.unbounded:
-            warnings.warn(
-                f"norse.to_nir: {spoken.tool} holds v of IF at -v_threshold from below, and {', '.join(writer.unbounded)} "
-                "does not: written as LIF without a leak, which has the same spikes there. Where it must be IF, as for "
-                "Speck, train with reset_method=reset_subtract_bounded",
-                stacklevel=3,
-            )
+        for caution in writer.cautions(graph):
+            warnings.warn(f"norse.to_nir: {caution}", stacklevel=3)
         for calls in writer.calls.values():
             calls.nodes = [in_dialect.names.get(name, name) for name in calls.nodes]
 
@@ -124,7 +113,7 @@ class _Writer:
     scaling: float
     dialect: Dialect
     single: list[str] = field(default_factory=list)  # layers of one spike a tick, for a tool of several
-    unbounded: list[str] = field(default_factory=list)  # layers without a lower bound, for a tool that has one
+    unbounded: dict[str, str] = field(default_factory=dict)  # the same without a lower bound, by their nodes' names
     refused: list[str] = field(default_factory=list)  # all that NIR or the tool can't say
     nodes: dict[str, Any] = field(default_factory=dict)
     edges: list[tuple[Source, str]] = field(default_factory=list)
@@ -175,6 +164,27 @@ class _Writer:
             stacklevel=4,
         )
         return nir.NIRGraph(nodes, edges, metadata=metadata, type_check=False)
+
+    def cautions(self, graph: Any) -> Iterator[str]:
+        """Where the graph is the model only under a condition, or is not what one may look for."""
+        tool = self.dialect.tool
+        if self.single:
+            yield (
+                f"{tool} fires several spikes in a tick where v reaches twice v_threshold, and {', '.join(self.single)} "
+                "one: the same as long as that does not happen"
+            )
+        held = [where for name, where in self.unbounded.items() if isinstance(graph.nodes[name], nir.IF)]
+        others = [where for where in self.unbounded.values() if where not in held]
+        if held:
+            yield (
+                f"{tool} holds v of IF at -v_threshold from below, and not {', '.join(held)}: the same as long as v does "
+                "not fall below it, or with reset_method=reset_subtract_bounded"
+            )
+        if others:
+            yield (
+                f"{tool} holds v of IF at -v_threshold from below, and not {', '.join(others)}: written as LIF without a "
+                "leak. Where it must be IF, as for Speck, train with reset_method=reset_subtract_bounded"
+            )
 
     # ---- nodes -------------------------------------------------------------------------------------------------------
 
@@ -285,8 +295,6 @@ class _Writer:
             self.refused.append(f"{where}: {error}")
         if self.dialect.reset == "several" and fires_once(module.p):
             self.single.append(where)
-            if row.primitive in self.dialect.bounded and not is_bounded(module.p):
-                self.unbounded.append(where)
         try:
             written = write_neuron(row, module.p, float(module.dt), shape, dtype, self.scaling)
             arrays = {name: finite(value, name) for name, value in weights.items()}
@@ -299,6 +307,8 @@ class _Writer:
             if not np.array_equal(arrays["input_weights"], np.eye(shape[0])):
                 sources = (self._add(f"{wish}_input", nir.Linear(arrays["input_weights"]), sources),)
         name = self._add(wish, written, sources)
+        if row.primitive in self.dialect.bounded and not is_bounded(module.p):
+            self.unbounded[name] = where
         self.calls.setdefault(path, Calls(node.outputs[0])).nodes.append(name)
         if "recurrent_weights" in arrays:
             recurrent = self._add(

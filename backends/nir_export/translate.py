@@ -63,7 +63,7 @@ def said(graph: Any, dialect: Dialect, refused: Sequence[str] = ()) -> Said:
     for name, node in nodes.items():
         if node is not graph.nodes.get(name):
             node.metadata = {}  # a rate that it keeps belongs to other time constants
-    loops = _loops(nodes, edges, dialect, refused)
+    loops = _loops(nodes, graph.edges, dialect, refused)
     if dialect.chains and any(_neighbours(edges, name, end) > 1 for name in nodes for end in (0, 1)):
         refused.append(
             f"{dialect.tool} takes a chain of nodes: its neurons fire a tick late, so branches would not meet"

@@ -1,7 +1,7 @@
 """Whether a NIR graph runs as the model that it was made from: both on the same input, spike by spike."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 import norse.torch as snn
 from norse.backends.nir_export import reference
-from norse.backends.nir_export.dialects import Dialect
+from norse.backends.nir_export.dialects import LOWER_BOUND, Dialect
 from norse.backends.nir_export.network import Example, Network, tick_of
 from norse.backends.nir_export.translate import Scale, meant
 from norse.torch.module.stateful import is_stateful
@@ -135,14 +135,38 @@ def verify(
     try:
         return _compared(trace, recorded, len(tied), rounding, lambda: traced(_rounded(graph)))
     except ValueError as error:
-        if not several:
-            raise
+        causes = [*_held(recorded, graph, dialect, scales), *_fired_more(several, dialect)]
+        raise ValueError(". ".join([str(error), *causes])) from error
+
+
+def _held(recorded: _Recorded, graph: Any, dialect: Dialect, scales: Mapping[str, Scale]) -> Iterator[str]:
+    """Where potentials fall below what their tool holds them at."""
+    for name, values in recorded.potentials.items():
+        bound = getattr(graph.nodes.get(name), "metadata", {}).get(LOWER_BOUND)
+        if bound is None:
+            continue
+        allowed = bound / scales[name].factor
+        lowest = [float((v - allowed).min()) for v in values]
+        if min(lowest) < -ROUNDING * _size(allowed):
+            worst = int(np.argmin(lowest))
+            v = np.broadcast_arrays(values[worst], allowed)
+            place = int(np.argmin(v[0] - v[1]))
+            tick = worst if len(values) > 1 else "the last"
+            yield (
+                f"{dialect.tool} holds v of IF at -v_threshold from below: that of node {name!r} falls to "
+                f"{v[0].flat[place]:.3g} (tick {tick}), where v_threshold is {-v[1].flat[place]:.3g}. Train with "
+                "reset_method=reset_subtract_bounded, which is that neuron (docs/nir.md#dialects)"
+            )
+
+
+def _fired_more(several: list[tuple[int, str, int]], dialect: Dialect) -> Iterator[str]:
+    if several:
         t, name, count = min(several)
-        raise ValueError(
-            f"{error}. {dialect.tool} fires several spikes in a tick: {count} of them in node {name!r} at tick {t}, where "
-            f"v reaches {count} v_threshold and the model fires once. Make inputs or weights weaker or v_threshold higher, "
-            "or train with neurons that do so too, as SeveralIAFCell (docs/nir.md#dialects)"
-        ) from error
+        yield (
+            f"{dialect.tool} fires several spikes in a tick: {count} of them in node {name!r} at tick {t}, where v reaches "
+            f"{count} v_threshold and the model fires once. Make inputs or weights weaker or v_threshold higher, or train "
+            "with neurons that do so too, as SeveralIAFCell (docs/nir.md#dialects)"
+        )
 
 
 def _compared(

@@ -62,8 +62,8 @@ def _chain(*layers: Any) -> nn.Module:
     return snn.SequentialState(*layers)
 
 
-def _lif(kind: Kind) -> nn.Module:
-    return snn.LIFCell(snn.LIFParameters(v_th=kind.th(0.3, 2.0), reset_method=kind.reset))
+def _lif(kind: Kind, more: float = 2.0) -> nn.Module:
+    return snn.LIFCell(snn.LIFParameters(v_th=kind.th(0.3, more), reset_method=kind.reset))
 
 
 def _box(kind: Kind) -> nn.Module:
@@ -116,13 +116,14 @@ NETWORKS: dict[str, Case] = {
     "readout, CubaLIF and CubaLI": Case(
         lambda kind: _chain(nn.Linear(3, 20), _lif(kind), nn.Linear(20, 2), snn.LICell())
     ),
-    "filter, CubaLI and LIF": Case(
-        lambda kind: _chain(nn.Linear(3, 20), _lif(kind), nn.Linear(20, 4), snn.LICell(), nn.Linear(4, 3), _box(kind))
+    "filter, CubaLI": Case(
+        lambda kind: _chain(nn.Linear(3, 20), _lif(kind), nn.Linear(20, 4), snn.LICell(), nn.Linear(4, 3), _lif(kind, 6.0)),
+        excitation=0.2,
     ),
     "recurrent, CubaLIF": Case(lambda kind: _chain(nn.Linear(3, 4), _recurrent(kind, 4), nn.Linear(6, 5), _lif(kind))),
     "convolution, IF": Case(
         lambda kind: _chain(
-            nn.Conv2d(1, 2, 3), _iaf(kind), nn.LPPool2d(1, 2), nn.Flatten(), nn.Linear(8, 5), _iaf(kind, 2.0)
+            nn.Conv2d(1, 2, 3), _bounded(kind) if kind.height > 1 else _iaf(kind), nn.LPPool2d(1, 2), nn.Flatten(), nn.Linear(8, 5), _iaf(kind, 2.0)
         ),
         IMAGE, excitation=0.15,
     ),
