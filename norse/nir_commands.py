@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from norse.backends.nir_export.dialects import DIALECTS
+
 if TYPE_CHECKING:
     from norse.backends.nir_export import Description
 
@@ -23,7 +25,10 @@ Reset = Annotated[
     Literal["zero", "subtract"] | None,
     typer.Option(help="What a spike does to the membrane; else as the file's tool means it.", show_default=False),
 ]
-Tool = Literal["nir", "norse", "snntorch", "sinabs", "rockpool", "spyx"]
+if TYPE_CHECKING:
+    Tool = str
+else:
+    Tool = Literal[tuple(DIALECTS)]
 From = Annotated[
     Tool | None, typer.Option("--from", help="The tool that wrote it; else as the file says.", show_default=False)
 ]

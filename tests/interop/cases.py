@@ -117,7 +117,7 @@ NETWORKS: dict[str, Case] = {
         lambda kind: _chain(nn.Linear(3, 20), _lif(kind), nn.Linear(20, 2), snn.LICell())
     ),
     "filter, CubaLI": Case(
-        lambda kind: _chain(nn.Linear(3, 20), _lif(kind), nn.Linear(20, 4), snn.LICell(), nn.Linear(4, 3), _lif(kind, 6.0)),
+        lambda kind: _chain(nn.Linear(3, 20), _lif(kind), nn.Linear(20, 4), snn.LICell(), nn.Linear(4, 3), _lif(kind, 12.0)),
         excitation=0.2,
     ),
     "recurrent, CubaLIF": Case(lambda kind: _chain(nn.Linear(3, 4), _recurrent(kind, 4), nn.Linear(6, 5), _lif(kind))),
