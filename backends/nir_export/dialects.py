@@ -262,8 +262,8 @@ def _is_image(node: Any) -> bool:
 def _no_image(node: Any) -> None:
     if _is_image(node):
         raise ValueError(
-            f"of images it can load IF alone: expected samples of 1 dimension, got {list(np.shape(node.r))}; use snn.IAF "
-            "with reset_method=reset_subtract_bounded, or put a Flatten before"
+            f"of images it can load IF alone: expected samples of 1 dimension, got {list(np.shape(node.r))}; put a "
+            "Flatten before, or use snn.IAF with reset_method=reset_subtract_bounded"
         )
 
 

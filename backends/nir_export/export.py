@@ -170,20 +170,20 @@ class _Writer:
         tool = self.dialect.tool
         if self.single:
             yield (
-                f"{tool} fires several spikes in a tick where v reaches twice v_threshold, and {', '.join(self.single)} "
-                "one: the same as long as that does not happen"
+                f"{tool} fires several spikes in a tick where v reaches twice v_threshold, and "
+                f"{', '.join(self.single)} one: the same as long as that does not happen"
             )
         held = [where for name, where in self.unbounded.items() if isinstance(graph.nodes[name], nir.IF)]
         others = [where for where in self.unbounded.values() if where not in held]
         if held:
             yield (
-                f"{tool} holds v of IF at -v_threshold from below, and not {', '.join(held)}: the same as long as v does "
-                "not fall below it, or with reset_method=reset_subtract_bounded"
+                f"{tool} holds v of IF at -v_threshold from below, and not {', '.join(held)}: the same as long as v "
+                "does not fall below it, or with reset_method=reset_subtract_bounded"
             )
         if others:
             yield (
-                f"{tool} holds v of IF at -v_threshold from below, and not {', '.join(others)}: written as LIF without a "
-                "leak. Where it must be IF, as for Speck, train with reset_method=reset_subtract_bounded"
+                f"{tool} holds v of IF at -v_threshold from below, and not {', '.join(others)}: written as LIF without "
+                "a leak. Where it must be IF, as for Speck, train with reset_method=reset_subtract_bounded"
             )
 
     # ---- nodes -------------------------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ class SeveralLIFBoxCell(snn.LIFBoxCell):
 
 
 class SeveralLIFCell(snn.LIFCell):
-    """One tick of neurons with a leak and a synapse that fire several spikes in a tick, as Rockpool's, [B, N] -> [B, N].
+    """One tick of neurons with leak and synapse that fire several spikes in a tick, as Rockpool's, [B, N] -> [B, N].
 
     Args:
         p: parameters, with `reset_subtract`.

@@ -87,7 +87,8 @@ def not_taken(name: str, node: Any, dialect: Dialect) -> str | None:
         return f"{where}: expected subgraphs=False for {dialect.tool}"
     if type(node) in dialect.write or isinstance(node, (*_PORTS, *dialect.takes)):
         return None
-    return f"{where}: {dialect.tool} does not take it: {dialect.instead.get(type(node), 'compute it outside of the tool')}"
+    instead = dialect.instead.get(type(node), "compute it outside of the tool")
+    return f"{where}: {dialect.tool} does not take it: {instead}"
 
 
 def raise_if(refused: Sequence[str]) -> None:

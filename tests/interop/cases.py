@@ -36,7 +36,7 @@ class Case:
 
     make: Callable[[Kind], nn.Module]
     shape: tuple[int, ...] = (3,)
-    excitation: float = 0.25  # added to each weight, times 1 / √fan-in, more for higher thresholds; small: much inhibition
+    excitation: float = 0.25  # added to each weight, times 1 / √fan-in; where thresholds are higher, more
 
     def model(self, reset: str) -> nn.Module:
         torch.manual_seed(1)
@@ -117,13 +117,16 @@ NETWORKS: dict[str, Case] = {
         lambda kind: _chain(nn.Linear(3, 20), _lif(kind), nn.Linear(20, 2), snn.LICell())
     ),
     "filter, CubaLI": Case(
-        lambda kind: _chain(nn.Linear(3, 20), _lif(kind), nn.Linear(20, 4), snn.LICell(), nn.Linear(4, 3), _lif(kind, 12.0)),
+        lambda kind: _chain(
+            nn.Linear(3, 20), _lif(kind), nn.Linear(20, 4), snn.LICell(), nn.Linear(4, 3), _lif(kind, 12.0)
+        ),
         excitation=0.2,
     ),
     "recurrent, CubaLIF": Case(lambda kind: _chain(nn.Linear(3, 4), _recurrent(kind, 4), nn.Linear(6, 5), _lif(kind))),
     "convolution, IF": Case(
         lambda kind: _chain(
-            nn.Conv2d(1, 2, 3), _bounded(kind) if kind.height > 1 else _iaf(kind), nn.LPPool2d(1, 2), nn.Flatten(), nn.Linear(8, 5), _iaf(kind, 2.0)
+            nn.Conv2d(1, 2, 3), _bounded(kind) if kind.height > 1 else _iaf(kind), nn.LPPool2d(1, 2),
+            nn.Flatten(), nn.Linear(8, 5), _iaf(kind, 2.0),
         ),
         IMAGE, excitation=0.15,
     ),

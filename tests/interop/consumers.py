@@ -92,7 +92,8 @@ def _compared(consumer: str, file: Path, model: Any, case: Case) -> Result:
         assert 0.01 < ours.mean() < 0.99, f"{file.name}: a network that never fires, or always, says nothing"
     if consumer in NEURONS_LATE:
         late = sum(
-            isinstance(module, snn.Threshold) or hasattr(getattr(module, "p", None), "v_th") for module in model.modules()
+            isinstance(module, snn.Threshold) or hasattr(getattr(module, "p", None), "v_th")
+            for module in model.modules()
         )
         ours, theirs = ours[: len(ours) - late], theirs[late:]
     return compared(ours, theirs)
