@@ -164,8 +164,8 @@ def _fired_more(several: list[tuple[int, str, int]], dialect: Dialect) -> Iterat
         t, name, count = min(several)
         yield (
             f"{dialect.tool} fires several spikes in a tick: {count} of them in node {name!r} at tick {t}, where v "
-            f"reaches {count} v_threshold and the model fires once. Make inputs or weights weaker or v_threshold higher, "
-            "or train with neurons that do so too, as SeveralIAFCell (docs/nir.md#dialects)"
+            f"reaches {count} v_threshold and the model fires once. Make inputs or weights weaker or v_threshold "
+            "higher, or train with neurons that do so too, as SeveralIAFCell (docs/nir.md#dialects)"
         )
 
 

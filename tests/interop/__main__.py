@@ -20,22 +20,22 @@ What the tools compute, and why plain NIR is another network to them, is in [nir
 **A column has networks of its own**, so numbers of spikes compare with our own of the same column, not across columns:
 what a spike does to its neuron follows the tool. It sets v to 0 for snnTorch, Norse and nirtorch, and lowers v by the
 threshold for Spyx, Sinabs and Rockpool; for the last two thresholds are twice as high and more, as their neurons fire
-several spikes where v reaches twice the threshold. *IF, bounded* has `reset_subtract_bounded`, and *inhibition, IF* potentials
-that fall to -10 thresholds and below. In plain NIR all columns have one network, with reset to 0.
+several spikes where v reaches twice the threshold. *IF, bounded* has `reset_subtract_bounded`; in *inhibition, IF*
+potentials fall to -10 thresholds and below. In plain NIR all columns have one network, with reset to 0.
 """
 GROUPS = (
     ("In the consumer's dialect", None, ""),
     (
         "The same networks in plain NIR",
         "nir",
-        "What a tool leaves out of a file without a word is missing from what it runs: at the end of a network the layer before it\n"
-        "is the output, else the network is torn (`KeyError`, *empty graph*).",
+        "What a tool leaves out of a file without a word is missing from what it runs: at the end of a network the\n"
+        "layer before it is the output, else the network is torn (`KeyError`, *empty graph*).",
     ),
 )
 # Why a network of the tool's own is another here.
 CAUSES = {
-    ("norse", "LIFCell"): "Norse writes `w_in` = 1 where its neuron has tau_syn / dt, so its own reader makes the same weaker "
-    "neuron of the file ([nir.md](nir.md#dialects))",
+    ("norse", "LIFCell"): "Norse writes `w_in` = 1 where its neuron has tau_syn / dt; its own reader makes the same "
+    "weaker neuron of that file ([nir.md](nir.md#dialects))",
 }
 FOR_EVER = "follows the cycle for ever"
 
