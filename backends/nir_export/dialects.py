@@ -222,17 +222,19 @@ def _snntorch_threshold(node: Any, dt: float) -> Written:
 NO_LEAK = 1e8  # ticks: 1 - 1e-8 is 1 in float32
 
 
-def _if_without_leak(node: Any, decay: Any) -> Any:
-    """A node whose decay is 1 in its tool's float32 and whose input raises v by 1: IF; None if it leaks."""
+def _without_leak(node: Any, decay: Any) -> Any:
+    """A node whose decay is 1 in its tool's float32 and whose input raises v by 1: IF or I; None if it leaks."""
     if (np.asarray(decay).astype(np.float32) != 1).any():
         return None
+    if not hasattr(node, "v_threshold"):
+        return nir.I(np.ones_like(node.r))
     return nir.IF(np.ones_like(node.r), node.v_threshold, np.zeros_like(node.v_threshold))
 
 
 def _from_snntorch(node: Any, dt: float) -> Any:
     tau, r = _numbers(node, "tau", "r")
     alike = bool((np.abs(r * SNNTORCH_DT / tau - 1) < 1e-6).all())
-    made = _if_without_leak(node, 1 - SNNTORCH_DT / tau) if alike else None
+    made = _without_leak(node, 1 - SNNTORCH_DT / tau) if alike else None
     return _reset_to_zero(node, dt) if made is None else made
 
 
@@ -268,8 +270,10 @@ def _no_image(node: Any) -> None:
 
 
 def _sinabs_analog(node: Any, dt: float) -> Written:
-    _without_leak_potential(node, "Sinabs")
     _no_image(node)
+    if isinstance(node, nir.I):
+        return Written(_made(nir.LI, node, tau=NO_LEAK, r=1.0))
+    _without_leak_potential(node, "Sinabs")
     decay = _decay(node, "tau_mem" if isinstance(node, nir.CubaLI) else "tau", dt)
     made = _made(nir.LI, node, tau=-1 / np.log(decay), r=1.0)
     return Written(made, 1 / (1 - decay), before=_sinabs_synapse(node, dt))
@@ -289,7 +293,7 @@ def _from_sinabs(node: Any, dt: float) -> Any:
         zeros, bound = np.zeros_like(node.v_threshold), {LOWER_BOUND: -node.v_threshold}
         return nir.IF(np.ones_like(node.r), node.v_threshold, zeros, metadata=bound)
     decay = np.exp(-1 / _positive(node, "tau")[0])
-    made = _if_without_leak(node, decay) if isinstance(node, nir.LIF) else None
+    made = _without_leak(node, decay)
     return _euler(node, 1 - decay, dt) if made is None else made
 
 
@@ -312,9 +316,11 @@ def _rockpool(node: Any, dt: float) -> Written:
 
 def _rockpool_analog(node: Any, dt: float) -> Written:
     """It makes synapses of LI, y = exp(-1 / (1 + r)) (y' + x), if tau is a whole number."""
-    _without_leak_potential(node, "Rockpool")
     if np.size(node.r) < 2:
         raise ValueError("Rockpool takes two or more such neurons: expected a layer of 2 at least, got 1")
+    if isinstance(node, nir.I):
+        return Written(_made(nir.LI, node, tau=1.0, r=NO_LEAK))
+    _without_leak_potential(node, "Rockpool")
     decay = _decay(node, "tau_mem" if isinstance(node, nir.CubaLI) else "tau", dt)
     made, scale = _made(nir.LI, node, tau=1.0, r=-1 / np.log(decay) - 1), decay / (1 - decay)
     if not isinstance(node, nir.CubaLI):
@@ -330,7 +336,8 @@ def _from_rockpool(node: Any, dt: float) -> Any:
         if (np.trunc(tau) != tau).any() or (tau < 1).any() or (r <= 0).any():
             raise ValueError(f"Rockpool cuts off what follows the point: expected whole tau and r > 0, got {tau.min()}")
         decay = np.exp(-1 / (1 + r))
-        return _euler(node, 1 - decay, dt, decay)
+        made = _without_leak(node, decay)
+        return _euler(node, 1 - decay, dt, decay) if made is None else made
     _positive(node, "v_threshold")
     if isinstance(node, nir.LIF):
         return _euler(node, 1 - np.exp(-dt / _positive(node, "tau")[0]), dt)
@@ -422,6 +429,7 @@ DIALECTS: Mapping[str, Dialect] = {
         takes=frozenset({nir.Affine, nir.Conv2d, nir.Flatten, nir.SumPool2d}),
         write={
             nir.LIF: _sinabs, nir.IF: _sinabs, nir.CubaLIF: _sinabs, nir.LI: _sinabs_analog, nir.CubaLI: _sinabs_analog,
+            nir.I: _sinabs_analog,
             nir.Linear: _with_bias,
         },
         read={nir.LIF: _from_sinabs, nir.IF: _from_sinabs, nir.LI: _from_sinabs},
@@ -433,7 +441,9 @@ DIALECTS: Mapping[str, Dialect] = {
         "Rockpool 3.1.0",
         reset="several",
         takes=frozenset({nir.Affine, nir.Linear}),
-        write={nir.CubaLIF: _rockpool, nir.LI: _rockpool_analog, nir.CubaLI: _rockpool_analog},
+        write={
+            nir.CubaLIF: _rockpool, nir.LI: _rockpool_analog, nir.CubaLI: _rockpool_analog, nir.I: _rockpool_analog,
+        },
         read={nir.LIF: _from_rockpool, nir.CubaLIF: _from_rockpool, nir.LI: _from_rockpool},
         dt_in_r=True,
         cycles="nested",

@@ -98,7 +98,7 @@ def _notes(given: dict[str, dict[str, Result]]) -> list[str]:
                 for line in [f"refused: {line}" for line in text.split("\n- ")[1:]] or [text]:
                     names = said.setdefault(f"{consumer}: {line}", [])
                     names += [name] if name not in names else []
-    return [f"- {text} ({', '.join(names)})" for text, names in said.items()]
+    return [f"- {text} ({'; '.join(names)})" for text, names in said.items()]
 
 
 def _version(consumer: str) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 import norse
 import norse.torch as snn
 from norse.backends.nir_export import SeveralIAFCell, SeveralLIFBoxCell
+from norse.backends.nir_export.integrator import IntegratorCell
 from norse.torch.functional.reset import reset_subtract, reset_subtract_bounded
 
 SUBTRACT = {"reset_method": reset_subtract}
@@ -182,9 +183,11 @@ class TestReadouts:
     KINDS = (
         snn.LIBoxCell(snn.LIBoxParameters(tau_mem_inv=torch.tensor([50.0, 100.0, 200.0]))),
         snn.LICell(snn.LIParameters(tau_syn_inv=torch.tensor([90.0, 150.0, 30.0]))),
+        IntegratorCell(),
     )
+    NAMES = ("LI", "CubaLI", "I")
 
-    @pytest.mark.parametrize("cell", KINDS, ids=["LI", "CubaLI"])
+    @pytest.mark.parametrize("cell", KINDS, ids=NAMES)
     @pytest.mark.parametrize(("dialect", "rule"), [("sinabs", sinabs), ("rockpool", rockpool)])
     def test_by_the_tools_leaky_integrators(self, dialect, rule, cell, tmp_path):
         torch.manual_seed(1)
@@ -195,7 +198,7 @@ class TestReadouts:
         assert np.allclose(chain(rule, graph, x), expected, rtol=1e-4, atol=1e-6)
         assert np.allclose(over_time(norse.from_nir(tmp_path / "a.nir"), x), expected, rtol=1e-4, atol=1e-6)
 
-    @pytest.mark.parametrize("cell", KINDS, ids=["LI", "CubaLI"])
+    @pytest.mark.parametrize("cell", KINDS, ids=NAMES)
     def test_by_weights_that_feed_themselves_in_norse(self, cell, tmp_path):
         """Norse runs nodes in the order of the edges, and one that runs before what it is fed by gets last tick's."""
         torch.manual_seed(1)
