@@ -14,6 +14,7 @@ from norse.backends.cpu.memory import empty_like
 from norse.backends.cpu.replay import record
 from norse.backends.cpu.synapse import Sparse
 from norse.backends.cuda import CudaBackend
+from norse.backends.nir_export.dialects import DialectName
 from norse.compiler.backend import Backend
 from norse.compiler.memory import Memory, Mode
 from norse.compiler.module import CompiledModule
@@ -137,7 +138,7 @@ def to_nir(
     time_scaling_factor: float = 1.0,
     subgraphs: bool = False,
     verify: bool = True,
-    dialect: Literal["nir", "norse", "snntorch", "sinabs", "rockpool", "spyx"] = "nir",
+    dialect: DialectName = "nir",
 ) -> "nir.NIRGraph":
     """Writes a spiking model in NIR, the exchange format of neuromorphic tools.
 
@@ -203,7 +204,7 @@ def from_nir(
     dt: float | None = None,
     reset: Literal["zero", "subtract"] | None = None,
     integrator: Literal["euler", "exponential"] = "euler",
-    dialect: Literal["nir", "norse", "snntorch", "sinabs", "rockpool", "spyx"] | None = None,
+    dialect: DialectName | None = None,
 ) -> nn.Module:
     """Reads a network in NIR, the exchange format of neuromorphic tools, as a torch module.
 

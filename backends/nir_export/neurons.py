@@ -14,7 +14,8 @@ from torch import Tensor
 
 import norse.torch as snn
 from norse.backends.nir_export.arrays import numbers, of_shape, uniform
-from norse.backends.nir_export.dialects import LOWER_BOUND, Dialect, Reset
+from norse.backends.nir_export.dialect_neurons import LOWER_BOUND, Reset
+from norse.backends.nir_export.dialects import Dialect
 from norse.backends.nir_export.integrator import IntegratorCell, IntegratorParameters, integrator_step
 from norse.backends.nir_export.several_spikes import (
     SeveralIAFCell,

@@ -13,7 +13,7 @@ from typing import Any
 import nir
 import numpy as np
 
-from norse.backends.nir_export.dialects import LOWER_BOUND
+from norse.backends.nir_export.dialect_neurons import LOWER_BOUND
 
 # What a tick's spikes are, where somebody else shall decide: (node, tick, distance to the threshold, spikes) -> spikes.
 Judge = Callable[[str, int, Any, Any], Any]
@@ -39,7 +39,7 @@ def run(graph: Any, inputs: Mapping[str, Any], dt: float, judge: Judge | None = 
         judge: sees the spikes of each tick before they count and returns those that do.
         reset: what a spike does: v becomes v_reset ("zero"), falls by the threshold ("subtract"), or by the threshold
             as often as that fits into it ("several"). Then a node's metadata may say a lower bound of v, as
-            `dialects.LOWER_BOUND`, which NIR has none of.
+            `dialect_neurons.LOWER_BOUND`, which NIR has none of.
 
     Returns:
         What happened.

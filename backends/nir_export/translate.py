@@ -9,7 +9,8 @@ import networkx
 import nir
 import numpy as np
 
-from norse.backends.nir_export.dialects import Dialect, Written
+from norse.backends.nir_export.dialect_neurons import Written
+from norse.backends.nir_export.dialects import Dialect
 
 _PORTS = (nir.Input, nir.Output)
 

@@ -13,7 +13,8 @@ from torch.utils import _pytree as pytree
 
 import norse.torch as snn
 from norse.backends.nir_export import reference
-from norse.backends.nir_export.dialects import LOWER_BOUND, Dialect
+from norse.backends.nir_export.dialect_neurons import LOWER_BOUND
+from norse.backends.nir_export.dialects import Dialect
 from norse.backends.nir_export.network import Example, Network, tick_of
 from norse.backends.nir_export.translate import Scale, meant
 from norse.torch.module.stateful import is_stateful

@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import get_args
 
 import nir
 import numpy as np
@@ -11,7 +12,7 @@ from torch import nn
 
 import norse
 import norse.torch as snn
-from norse.backends.nir_export.dialects import DIALECTS
+from norse.backends.nir_export.dialects import DIALECTS, DialectName
 from norse.torch.functional.reset import reset_subtract, reset_subtract_bounded
 
 from .cases import CASES, NETWORKS
@@ -241,6 +242,9 @@ class TestRefusals:
             pytest.raises(ValueError, match=r"'1' differs at tick 0.*15 of them in node '1' at tick 0, where v"),
         ):
             norse.to_nir(snn.Lift(model), example_input=strong, dialect="sinabs")
+
+    def test_type_checkers_and_the_command_line_know_the_table(self):
+        assert get_args(DialectName) == tuple(DIALECTS)
 
     @pytest.mark.parametrize("verb", [lambda: norse.to_nir(nn.Linear(2, 2), dialect="lava"), lambda: norse.from_nir(
         nir.NIRGraph({}, [], metadata={}, type_check=False), dialect="lava")])  # fmt: skip
