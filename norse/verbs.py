@@ -174,8 +174,8 @@ def to_nir(
     Raises:
         TypeError: if model is no module.
         ValueError: if NIR can't say what a layer does, or a weight or parameter is NaN or infinite, or a time constant
-            is not positive; the message names the layer. If the dialect's tool can't take a node, which the message
-            names. If the file would not run as the model does.
+            is not positive; if the dialect's tool can't take a node: the message names all of them. If the file would
+            not run as the model does: it names the node and the tick, and why, where a tool's neurons are the cause.
         OSError: if the file can't be written. The old one stays as it was, whatever is raised.
 
     Example:

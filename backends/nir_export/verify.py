@@ -123,8 +123,12 @@ def verify(
         tied.extend([(name, t)] * int(ties.sum()))
         return np.where(ties, model_z, z)
 
+    metadata = {name: getattr(node, "metadata", None) or {} for name, node in graph.nodes.items()}
+    bounds = {name: said[LOWER_BOUND] for name, said in metadata.items() if LOWER_BOUND in said}
+    bounds = {} if dialect.is_plain else bounds
+
     def traced(made: Any) -> reference.Trace:
-        trace = reference.run(made, inputs, dt, judge, dialect.reset)
+        trace = reference.run(made, inputs, dt, judge, dialect.reset, bounds)
         for name, scale in scales.items():
             if name in trace.potentials:
                 trace.potentials[name] = trace.potentials[name] / scale.factor + scale.leak
@@ -136,17 +140,18 @@ def verify(
     try:
         return _compared(trace, recorded, len(tied), rounding, lambda: traced(_rounded(graph)))
     except ValueError as error:
-        causes = [*_held(recorded, graph, dialect, scales), *_fired_more(several, dialect)]
+        causes = [*_held(recorded, bounds, dialect, scales), *_fired_more(several, dialect)]
         raise ValueError(". ".join([str(error), *causes])) from error
 
 
-def _held(recorded: _Recorded, graph: Any, dialect: Dialect, scales: Mapping[str, Scale]) -> Iterator[str]:
+def _held(
+    recorded: _Recorded, bounds: Mapping[str, Any], dialect: Dialect, scales: Mapping[str, Scale]
+) -> Iterator[str]:
     """Where potentials fall below what their tool holds them at."""
-    for name, values in recorded.potentials.items():
-        bound = getattr(graph.nodes.get(name), "metadata", {}).get(LOWER_BOUND)
-        if bound is None:
+    for name, bound in bounds.items():
+        values, allowed = recorded.potentials.get(name, []), bound / scales[name].factor
+        if not values:
             continue
-        allowed = bound / scales[name].factor
         lowest = [float((v - allowed).min()) for v in values]
         if min(lowest) < -ROUNDING * _size(allowed):
             worst = int(np.argmin(lowest))
