@@ -192,8 +192,8 @@ def from_snntorch(node: Any, dt: float) -> Any:
 def sinabs(node: Any, dt: float) -> Written:
     """Times in ticks, exact decay, and an input of 1 raises v by 1.
 
-    Its IF does not fall below -v_threshold, its LIF does: an IF without that bound is a LIF without a leak, where that
-    can be loaded. It has neurons without a synapse alone, but a synapse is a leaky integrator before them.
+    Its IF does not fall below -v_threshold, but its LIF does: an IF without that bound is a LIF without a leak, where
+    that can be loaded. It has neurons without a synapse alone, but a synapse is a leaky integrator before them.
     """
     threshold, dtype = _threshold(node, "several"), node.r.dtype
     if isinstance(node, nir.IF):

@@ -113,7 +113,7 @@ class _Writer:
     scaling: float
     dialect: Dialect
     single: list[str] = field(default_factory=list)  # layers of one spike a tick, for a tool of several
-    unbounded: dict[str, str] = field(default_factory=dict)  # the same without a lower bound, by their nodes' names
+    unbounded: dict[str, str] = field(default_factory=dict)  # layers without a lower bound, by their nodes' names
     refused: list[str] = field(default_factory=list)  # all that NIR or the tool can't say
     nodes: dict[str, Any] = field(default_factory=dict)
     edges: list[tuple[Source, str]] = field(default_factory=list)
@@ -177,13 +177,13 @@ class _Writer:
         others = [where for where in self.unbounded.values() if where not in held]
         if held:
             yield (
-                f"{tool} holds v of IF at -v_threshold from below, and not {', '.join(held)}: the same as long as v "
-                "does not fall below it, or with reset_method=reset_subtract_bounded"
+                f"{tool} holds v of IF at -v_threshold from below, which {', '.join(held)} is not: the same as "
+                "long as v does not fall below it, or with reset_method=reset_subtract_bounded"
             )
         if others:
             yield (
-                f"{tool} holds v of IF at -v_threshold from below, and not {', '.join(others)}: written as LIF without "
-                "a leak. Where it must be IF, as for Speck, train with reset_method=reset_subtract_bounded"
+                f"{tool} holds v of IF at -v_threshold from below, which {', '.join(others)} is not: written as "
+                "LIF without a leak. Where it must be IF, as for Speck, train with reset_method=reset_subtract_bounded"
             )
 
     # ---- nodes -------------------------------------------------------------------------------------------------------

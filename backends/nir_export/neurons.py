@@ -134,7 +134,7 @@ def check_reset(row: Neuron, p: Any, dialect: Dialect) -> None:
     if method in RESETS and dialect.accepts(RESETS[method]):
         if is_bounded(p) and row.primitive not in dialect.bounded:
             raise ValueError(
-                f"{dialect.tool} holds v of {row.primitive.__name__} at no lower bound: expected "
+                f"{dialect.tool} lets v of {row.primitive.__name__} fall without a bound: expected "
                 f"reset_method=reset_subtract, got {method.__name__}"
             )
         return

@@ -93,7 +93,8 @@ def not_taken(name: str, node: Any, dialect: Dialect) -> str | None:
 
 
 def raise_if(refused: Sequence[str]) -> None:
-    """A ValueError that says all that is in the way of a file, if anything is."""
+    """A ValueError that says all that is in the way of a file, each thing once, if anything is."""
+    refused = list(dict.fromkeys(refused))  # a layer that is called twice says it twice
     if len(refused) == 1:
         raise ValueError(refused[0])
     if refused:

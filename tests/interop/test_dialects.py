@@ -207,7 +207,7 @@ class TestRefusals:
         (
             "spyx",
             snn.IAFCell(snn.IAFParameters(reset_method=reset_subtract_bounded)),
-            "Spyx 1.0.0 holds v of IF at no lower bound: expected reset_method=reset_subtract, got reset_subtract_bou",
+            "Spyx 1.0.0 lets v of IF fall without a bound: expected reset_method=reset_subtract, got reset_sub",
         ),
         ("snntorch", snn.LIFCell(LIF), r"snnTorch 1.0.0 has neurons reset to 0: expected reset_method=reset_value"),
         ("snntorch", snn.LIFRecurrentCell(3, 3), "snnTorch 1.0.0 takes no recurrence"),
