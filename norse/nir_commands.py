@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from norse.backends.nir_export.dialects import DialectName
+
 if TYPE_CHECKING:
     from norse.backends.nir_export import Description
 
@@ -23,9 +25,9 @@ Reset = Annotated[
     Literal["zero", "subtract"] | None,
     typer.Option(help="What a spike does to the membrane; else as the file's tool means it.", show_default=False),
 ]
-Tool = Literal["nir", "norse", "snntorch", "sinabs", "rockpool", "spyx"]
 From = Annotated[
-    Tool | None, typer.Option("--from", help="The tool that wrote it; else as the file says.", show_default=False)
+    DialectName | None,
+    typer.Option("--from", help="The tool that wrote it; else as the file says.", show_default=False),
 ]
 
 
@@ -66,7 +68,7 @@ def convert(
     dt: TimeStep = None,
     reset: Reset = None,
     written_by: From = None,
-    to: Annotated[Tool, typer.Option("--to", help="The tool that is to run it.")] = "nir",
+    to: Annotated[DialectName, typer.Option("--to", help="The tool that is to run it.")] = "nir",
 ) -> None:
     """Read a NIR file, repair it where need be, and write it anew: explicit shapes, arrays, proven by a run."""
     console = Console()

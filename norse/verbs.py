@@ -14,6 +14,7 @@ from norse.backends.cpu.memory import empty_like
 from norse.backends.cpu.replay import record
 from norse.backends.cpu.synapse import Sparse
 from norse.backends.cuda import CudaBackend
+from norse.backends.nir_export.dialects import DialectName
 from norse.compiler.backend import Backend
 from norse.compiler.memory import Memory, Mode
 from norse.compiler.module import CompiledModule
@@ -137,7 +138,7 @@ def to_nir(
     time_scaling_factor: float = 1.0,
     subgraphs: bool = False,
     verify: bool = True,
-    dialect: Literal["nir", "norse", "snntorch", "sinabs", "rockpool", "spyx"] = "nir",
+    dialect: DialectName = "nir",
 ) -> "nir.NIRGraph":
     """Writes a spiking model in NIR, the exchange format of neuromorphic tools.
 
@@ -173,8 +174,8 @@ def to_nir(
     Raises:
         TypeError: if model is no module.
         ValueError: if NIR can't say what a layer does, or a weight or parameter is NaN or infinite, or a time constant
-            is not positive; the message names the layer. If the dialect's tool can't take a node, which the message
-            names. If the file would not run as the model does.
+            is not positive; if the dialect's tool can't take a node: the message names all of them. If the file would
+            not run as the model does: it names the node and the tick, and why, where a tool's neurons are the cause.
         OSError: if the file can't be written. The old one stays as it was, whatever is raised.
 
     Example:
@@ -203,7 +204,7 @@ def from_nir(
     dt: float | None = None,
     reset: Literal["zero", "subtract"] | None = None,
     integrator: Literal["euler", "exponential"] = "euler",
-    dialect: Literal["nir", "norse", "snntorch", "sinabs", "rockpool", "spyx"] | None = None,
+    dialect: DialectName | None = None,
 ) -> nn.Module:
     """Reads a network in NIR, the exchange format of neuromorphic tools, as a torch module.
 

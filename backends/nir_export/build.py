@@ -131,7 +131,7 @@ def _time_step(nodes: Sequence[Any], metadata: Mapping[str, Any], given: float |
                 f"norse.from_nir: the file does not say its time step; dt={dt} s is assumed, pass dt= for another",
                 stacklevel=5,
             )
-    if 0 < shortest < dt and not exact:
+    if 0 < shortest < dt * (1 - 1e-6) and not exact:  # float32 may have rounded it below
         warnings.warn(
             f"norse.from_nir: dt={dt} s is longer than the shortest time constant, {shortest:.3g} s; forward Euler "
             "overshoots there",

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,15 +18,24 @@ from norse.backends.nir_export.cycles import Edge
 from norse.backends.nir_export.delays import KINDS as DELAYS
 from norse.backends.nir_export.delays import write_delay
 from norse.backends.nir_export.diagram import flattened
-from norse.backends.nir_export.dialects import Dialect, Reset, dialect_of
+from norse.backends.nir_export.dialect_neurons import Reset
+from norse.backends.nir_export.dialects import Dialect, dialect_of
 from norse.backends.nir_export.file import write_file
 from norse.backends.nir_export.layers import INSTEAD, VANISHING, row_of
 from norse.backends.nir_export.nested import nested
 from norse.backends.nir_export.network import Example, Network, trace_network
-from norse.backends.nir_export.neurons import BY_STEP, NEURONS, check_reset, instead_of, starts_at_rest, write_neuron
+from norse.backends.nir_export.neurons import (
+    BY_STEP,
+    NEURONS,
+    check_reset,
+    instead_of,
+    is_bounded,
+    starts_at_rest,
+    write_neuron,
+)
 from norse.backends.nir_export.scale import Scale
 from norse.backends.nir_export.timing import Lagged, timed_edges, understood
-from norse.backends.nir_export.translate import said, scales_in_weights
+from norse.backends.nir_export.translate import not_taken, raise_if, said, scales_in_weights
 from norse.backends.nir_export.verify import Calls
 from norse.backends.nir_export.verify import verify as run_both
 from norse.compiler.ir import Node, Operand, Ref, refs
@@ -59,18 +68,14 @@ def to_nir(
     try:
         network = trace_network(model, example_input)
         writer = _Writer(network, time_scaling_factor, spoken)
-        in_dialect = said(writer.written(dt, subgraphs), spoken)
+        in_dialect = said(writer.written(dt, subgraphs), spoken, writer.refused)
         graph = in_dialect.graph
         graph.verification = None
         graph.metadata["dialect"] = dialect
         if not spoken.is_plain:
             graph.metadata["discretisation"] = spoken.tool
-        if writer.single:
-            warnings.warn(
-                f"norse.to_nir: {spoken.tool} fires several spikes in a tick where v reaches twice v_threshold, and "
-                f"{', '.join(writer.single)} one: the same as long as that does not happen",
-                stacklevel=3,
-            )
+        for caution in writer.cautions(graph):
+            warnings.warn(f"norse.to_nir: {caution}", stacklevel=3)
         for calls in writer.calls.values():
             calls.nodes = [in_dialect.names.get(name, name) for name in calls.nodes]
 
@@ -118,7 +123,9 @@ def described(model: nn.Module, example_input: Example | None, dt: float | None)
     """
     model = _plain(model)
     writer = _Writer(trace_network(model, example_input), 1.0, None)
-    return Described(scales_in_weights(writer.written(dt, False)), writer.resets)
+    graph = writer.written(dt, False)
+    raise_if(writer.refused)
+    return Described(scales_in_weights(graph), writer.resets)
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,8 @@ class _Writer:
     dialect: Dialect | None  # None: any reset is taken, and told in `resets`
     single: list[str] = field(default_factory=list)  # layers of one spike a tick, for a tool of several
     resets: dict[str, Reset] = field(default_factory=dict)  # of the nodes of spiking neurons
+    unbounded: dict[str, str] = field(default_factory=dict)  # layers without a lower bound, by their nodes' names
+    refused: list[str] = field(default_factory=list)  # all that NIR or the tool can't say
     nodes: dict[str, Any] = field(default_factory=dict)
     edges: list[tuple[Source, str]] = field(default_factory=list)
     # For every value of the IR, the NIR nodes whose outputs add up to it.
@@ -155,10 +164,17 @@ class _Writer:
             self.sources[value] = (name,)
             self.inputs.append(name)
         self.sources.update({name: (_LastTick(value),) for name, value in self.network.fed_back.items()})
-        needed = _needed(self.network)
+        needed, whole = _needed(self.network), True
         for node in graph.nodes:
             if needed.intersection(node.outputs):
-                self._write(node)
+                try:
+                    self._write(node)
+                except ValueError as error:
+                    self.refused.append(str(error))
+                    self.sources |= dict.fromkeys(node.outputs, ())  # to find what else is refused
+                    whole = False
+        if not whole:
+            raise_if([*self.refused, *self._not_taken()])
         for wish, value in self.network.outputs:
             self.inside = ()
             self._add(wish, nir.Output({"output": np.array(self.network.shape(value))}), self.sources[value])
@@ -179,6 +195,33 @@ class _Writer:
             stacklevel=4,
         )
         return nir.NIRGraph(nodes, edges, metadata=metadata, type_check=False)
+
+    def _not_taken(self) -> Iterator[str]:
+        """What the tool has nothing for, if it is for one."""
+        if self.dialect is not None:
+            found = (not_taken(name, node, self.dialect) for name, node in self.nodes.items())
+            yield from (reason for reason in found if reason is not None)
+
+    def cautions(self, graph: Any) -> Iterator[str]:
+        """Where the graph is the model only under a condition, or is not what one may look for."""
+        tool = "" if self.dialect is None else self.dialect.tool
+        if self.single:
+            yield (
+                f"{tool} fires several spikes in a tick where v reaches twice v_threshold, and "
+                f"{', '.join(self.single)} one: the same as long as that does not happen"
+            )
+        held = [where for name, where in self.unbounded.items() if isinstance(graph.nodes[name], nir.IF)]
+        others = [where for where in self.unbounded.values() if where not in held]
+        if held:
+            yield (
+                f"{tool} holds v of IF at -v_threshold from below, which {', '.join(held)} is not: the same as "
+                "long as v does not fall below it, or with reset_method=reset_subtract_bounded"
+            )
+        if others:
+            yield (
+                f"{tool} holds v of IF at -v_threshold from below, which {', '.join(others)} is not: written as "
+                "LIF without a leak. Where it must be IF, as for Speck, train with reset_method=reset_subtract_bounded"
+            )
 
     # ---- nodes -------------------------------------------------------------------------------------------------------
 
@@ -289,9 +332,13 @@ class _Writer:
         if row.rates:
             self.steps.setdefault(float(module.dt), where)
         try:
-            reset = check_reset(module.p, self.dialect)
-            if self.dialect is not None and self.dialect.reset == "several" and reset == "subtract":
-                self.single.append(where)
+            reset = check_reset(row, module.p, self.dialect)
+        except ValueError as error:
+            self.refused.append(f"{where}: {error}")
+            reset = None
+        if self.dialect is not None and self.dialect.reset == "several" and reset == "subtract":
+            self.single.append(where)
+        try:
             written = write_neuron(row, module.p, float(module.dt), shape, dtype, self.scaling)
             arrays = {name: finite(value, name) for name, value in weights.items()}
         except ValueError as error:
@@ -305,6 +352,8 @@ class _Writer:
         name = self._add(wish, written, sources)
         if reset is not None:
             self.resets[name] = reset
+        if self.dialect is not None and row.primitive in self.dialect.bounded and not is_bounded(module.p):
+            self.unbounded[name] = where
         self.calls.setdefault(path, Calls(node.outputs[0])).nodes.append(name)
         if "recurrent_weights" in arrays:
             recurrent = self._add(

@@ -14,13 +14,15 @@ from torch import Tensor
 
 import norse.torch as snn
 from norse.backends.nir_export.arrays import numbers, of_shape, uniform
-from norse.backends.nir_export.dialects import Dialect, Reset
+from norse.backends.nir_export.dialect_neurons import LOWER_BOUND, Reset
+from norse.backends.nir_export.dialects import Dialect
 from norse.backends.nir_export.integrator import IntegratorCell, IntegratorParameters, integrator_step
 from norse.backends.nir_export.several_spikes import (
     SeveralIAFCell,
     SeveralLIFBoxCell,
     SeveralLIFCell,
     kept,
+    kept_bounded,
     several_iaf_step,
     several_lif_box_step,
     several_lif_step,
@@ -30,7 +32,7 @@ from norse.torch.functional.leaky_integrator import LIParameters, li_feed_forwar
 from norse.torch.functional.leaky_integrator_box import LIBoxParameters, li_box_feed_forward_step, li_box_step
 from norse.torch.functional.lif import LIFParameters, lif_feed_forward_step, lif_step
 from norse.torch.functional.lif_box import LIFBoxParameters, lif_box_feed_forward_step, lif_box_step
-from norse.torch.functional.reset import reset_subtract, reset_value
+from norse.torch.functional.reset import reset_subtract, reset_subtract_bounded, reset_value
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,21 @@ BY_PRIMITIVE: Mapping[type, Neuron] = {row.primitive: row for row in NEURONS}
 # ---- to NIR ----------------------------------------------------------------------------------------------------------
 
 
-RESETS: Mapping[Any, Reset] = {reset_value: "zero", reset_subtract: "subtract", kept: "several"}
+RESETS: Mapping[Any, Reset] = {
+    reset_value: "zero",
+    reset_subtract: "subtract",
+    reset_subtract_bounded: "subtract",
+    kept: "several",
+    kept_bounded: "several",
+}
 
 
-def check_reset(p: Any, dialect: Dialect | None) -> Reset | None:
+def is_bounded(p: Any) -> bool:
+    """Whether neurons don't fall below -v_th."""
+    return getattr(p, "reset_method", None) in (reset_subtract_bounded, kept_bounded)
+
+
+def check_reset(row: Neuron, p: Any, dialect: Dialect | None) -> Reset | None:
     """How neurons are reset; None if they don't spike.
 
     Raises ValueError if it is otherwise than the dialect's tool resets them, or, without a dialect, in a way that no
@@ -118,6 +131,11 @@ def check_reset(p: Any, dialect: Dialect | None) -> Reset | None:
         return None
     reset = RESETS.get(method)
     if reset is not None and (dialect is None or dialect.accepts(reset)):
+        if dialect is not None and is_bounded(p) and row.primitive not in dialect.bounded:
+            raise ValueError(
+                f"{dialect.tool} lets v of {row.primitive.__name__} fall without a bound: expected "
+                f"reset_method=reset_subtract, got {method.__name__}"
+            )
         return reset
     if dialect is None:
         said, expected = "neurons are reset to v_reset or lowered by the threshold", "reset_value or reset_subtract"
@@ -142,6 +160,8 @@ def write_neuron(row: Neuron, p: Any, dt: float, shape: tuple[int, ...], dtype: 
             rates[parameter] = rate  # 1 / (1 / rate) is another number: see `_rate`
     for field, parameter in row.potentials.items():
         fields[field] = of_shape(getattr(p, parameter), shape, dtype, f"p.{parameter}")
+    if is_bounded(p):
+        rates[LOWER_BOUND] = -fields["v_threshold"]
     if row.has_synapse:
         # Only then is the synapse's jump, dt / tau_syn · w_in, the input itself.
         fields["w_in"] = (fields["tau_syn"].astype(np.float64) / (dt * scaling)).astype(fields["tau_syn"].dtype)
@@ -212,7 +232,9 @@ def read_neuron(node: Any, dt: float, reset: str, integrator: str) -> ReadNeuron
     p = row.parameters(**{name: uniform(value) for name, value in fields.items()})
     several = reset == "several" and hasattr(p, "reset_method")
     if reset != "zero" and hasattr(p, "reset_method"):
-        p = p._replace(reset_method=kept if several else reset_subtract)
+        said = node.metadata.get(LOWER_BOUND) if isinstance(node.metadata, dict) else None
+        bounded = said is not None and np.array_equal(said, -given["v_threshold"])
+        p = p._replace(reset_method=reset_subtract_bounded if bounded else reset_subtract)
     return ReadNeuron(row, p, shape, _gain(given, dt), integrator, several)
 
 

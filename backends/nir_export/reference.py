@@ -27,7 +27,14 @@ class Trace:
     potentials: dict[str, Any] = field(default_factory=dict)  # after the reset
 
 
-def run(graph: Any, inputs: Mapping[str, Any], dt: float, judge: Judge | None = None, reset: str = "zero") -> Trace:
+def run(
+    graph: Any,
+    inputs: Mapping[str, Any],
+    dt: float,
+    judge: Judge | None = None,
+    reset: str = "zero",
+    bounds: Mapping[str, Any] | None = None,
+) -> Trace:
     """Runs a graph.
 
     Args:
@@ -36,7 +43,8 @@ def run(graph: Any, inputs: Mapping[str, Any], dt: float, judge: Judge | None = 
         dt: time step in s.
         judge: sees the spikes of each tick before they count and returns those that do.
         reset: what a spike does: v becomes v_reset ("zero"), falls by the threshold ("subtract"), or by the threshold
-            as often as that fits into it ("several", in which IF does not fall below minus the threshold).
+            as often as that fits into it ("several").
+        bounds: what v does not fall below, by the names of nodes; in NIR there is no such bound.
 
     Returns:
         What happened.
@@ -58,6 +66,7 @@ def run(graph: Any, inputs: Mapping[str, Any], dt: float, judge: Judge | None = 
     state: dict[str, dict[str, Any]] = {name: {} for name in nodes}
     last: dict[str, Any] = {a: np.zeros(_shape_said(nodes[a])) for a, _ in late}
     seen: list[tuple[str, str, Any]] = []
+    held_above = bounds or {}
     for tick in range(length):
         now: dict[str, Any] = {name: _from_the_past(state[name], held[name]) for name in ready}
         for name in order:
@@ -75,7 +84,7 @@ def run(graph: Any, inputs: Mapping[str, Any], dt: float, judge: Judge | None = 
                 _remember(state[name], x)
                 now[name] = _from_the_past(state[name], held[name] + 1)
             elif type(node) in _NEURONS or isinstance(node, nir.Threshold):
-                now[name] = _neuron(node, name, tick, x, state[name], dt, judge, seen, reset)
+                now[name] = _neuron(node, name, tick, x, state[name], dt, judge, seen, reset, held_above.get(name))
             else:
                 now[name] = _STATELESS[type(node)](node, x)
         for name in ready:
@@ -102,6 +111,7 @@ def _neuron(
     judge: Judge | None,
     seen: list[Any],
     reset: str,
+    bound: Any,
 ) -> Any:
     if isinstance(node, nir.Threshold):
         v, threshold, resets = x, _of(node.threshold), None
@@ -112,8 +122,8 @@ def _neuron(
             seen.append(("potentials", name, v))
             return v
         threshold, resets = _of(node.v_threshold), _of(node.v_reset)
-        if reset == "several" and isinstance(node, nir.IF):
-            v = np.maximum(v, -threshold)
+        if bound is not None:
+            v = np.maximum(v, _of(bound))
     z = np.where(v > threshold, 1.0, 0.0)
     if reset == "several" and resets is not None:
         z = np.maximum(np.floor(v / threshold), 0.0)

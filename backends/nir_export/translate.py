@@ -1,7 +1,7 @@
 """A graph of plain NIR as the tool of a dialect is given it, and what a file in a dialect means in plain NIR."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ import networkx
 import nir
 import numpy as np
 
+from norse.backends.nir_export.dialect_neurons import Written
 from norse.backends.nir_export.dialects import Dialect
 
 _PORTS = (nir.Input, nir.Output)
@@ -31,48 +32,95 @@ class Said:
     scales: Mapping[str, Scale] = field(default_factory=dict)
 
 
-def said(graph: Any, dialect: Dialect) -> Said:
+def said(graph: Any, dialect: Dialect, refused: Sequence[str] = ()) -> Said:
     """The graph in a dialect, which gives the same spikes in its tool.
 
-    Raises ValueError, with the node's name and what to use instead, where the tool can't take it.
+    Raises ValueError where the tool can't take it: with all that is in its way, each with the node's name and what to
+    use instead, and with what was refused already.
     """
     if dialect.is_plain:
+        raise_if(refused)
         return Said(graph)
+    refused = list(refused)
     dt = float(graph.metadata["dt"])
     graph = graph if nir.Scale in dialect.takes else scales_in_weights(graph)
-    nodes, scales = dict(graph.nodes), dict[str, Scale]()
+    nodes, edges, scales = dict(graph.nodes), list(graph.edges), dict[str, Scale]()
     for name, node in graph.nodes.items():
         where = f"node {name!r} ({type(node).__name__})"
-        if isinstance(node, nir.NIRGraph):
-            raise ValueError(f"{where}: expected subgraphs=False for {dialect.tool}")
-        if type(node) not in dialect.write and not isinstance(node, (*_PORTS, *dialect.takes)):
-            instead = dialect.instead.get(type(node), "compute it outside of the tool")
-            raise ValueError(f"{where}: {dialect.tool} does not take it: {instead}")
-        if type(node) in dialect.write:
+        if (reason := not_taken(name, node, dialect)) is not None:
+            refused.append(reason)
+        elif type(node) in dialect.write:
             try:
-                nodes[name], factor = dialect.write[type(node)](node, dt)
+                written = dialect.write[type(node)](node, dt)
+                if hasattr(node, "v_threshold"):
+                    leak = getattr(node, "v_leak", np.zeros(()))
+                    scales[name] = Scale(np.asarray(written.scale), np.asarray(leak, np.float64))
+                elif np.any(written.scale != 1):
+                    _shrink_weights(nodes, graph.edges, name, written.scale)
             except ValueError as error:
-                raise ValueError(f"{where}, for {dialect.tool}: {error}") from error
-            if hasattr(node, "v_threshold"):
-                leak = getattr(node, "v_leak", np.zeros(()))
-                scales[name] = Scale(np.asarray(factor), np.asarray(leak, np.float64))
-            elif np.any(factor != 1):
-                _shrink_weights(nodes, graph.edges, name, factor, where, dialect)
+                refused.append(f"{where}, for {dialect.tool}: {error}")
+            else:
+                _place(nodes, edges, name, written)
     for name, node in nodes.items():
-        if node is not graph.nodes[name]:
+        if node is not graph.nodes.get(name):
             node.metadata = {}  # a rate that it keeps belongs to other time constants
-    loops = _loops(nodes, graph.edges, dialect)
-    if dialect.chains and any(_neighbours(graph.edges, name, end) > 1 for name in nodes for end in (0, 1)):
-        raise ValueError(
+    loops = _loops(nodes, graph.edges, dialect, refused)
+    if dialect.chains and any(_neighbours(edges, name, end) > 1 for name in nodes for end in (0, 1)):
+        refused.append(
             f"{dialect.tool} takes a chain of nodes: its neurons fire a tick late, so branches would not meet"
         )
     if dialect.late:
-        _check_biases(nodes, graph.edges, dialect)
+        refused += _late_biases(nodes, edges, dialect)
+    raise_if(refused)
     metadata = dict(graph.metadata, dt=dt if dialect.dt is None else dialect.dt)
-    nested, edges = _nested(nodes, graph.edges, loops)
+    nested, edges = _nested(nodes, edges, loops)
     scales |= {f"{name}.lif": scales.pop(name) for name in loops}
     made = nir.NIRGraph(nested, edges, metadata=metadata, type_check=False)
     return Said(made, {name: f"{name}.lif" for name in loops}, scales)
+
+
+def not_taken(name: str, node: Any, dialect: Dialect) -> str | None:
+    """Why a tool can't take a node, if it can't."""
+    if dialect.is_plain:
+        return None
+    where = f"node {name!r} ({type(node).__name__})"
+    if isinstance(node, nir.NIRGraph):
+        return f"{where}: expected subgraphs=False for {dialect.tool}"
+    if type(node) in dialect.write or isinstance(node, (*_PORTS, *dialect.takes)):
+        return None
+    instead = dialect.instead.get(type(node), "compute it outside of the tool")
+    return f"{where}: {dialect.tool} does not take it: {instead}"
+
+
+def raise_if(refused: Sequence[str]) -> None:
+    """A ValueError that says all that is in the way of a file, each thing once, if anything is."""
+    refused = list(dict.fromkeys(refused))  # a layer that is called twice says it twice
+    if len(refused) == 1:
+        raise ValueError(refused[0])
+    if refused:
+        raise ValueError("\n- ".join([f"{len(refused)} things are in the way of a file:", *refused]))
+
+
+def _place(nodes: dict[str, Any], edges: list[Any], name: str, written: Written) -> None:
+    """What was written for a node, in its place: with the synapse before it, and what feeds it back."""
+    nodes[name] = written.node
+    if written.before is not None:
+        synapse = _free(nodes, f"{name}_synapse")
+        edges[:] = [(a, synapse if b == name else b) for a, b in edges]
+        at = next((k for k, (a, _) in enumerate(edges) if a == name), len(edges))
+        edges.insert(at, (synapse, name))
+        _place(nodes, edges, synapse, written.before)
+    if written.back is not None:
+        back = _free(nodes, f"{name}_back")
+        nodes[back] = written.back
+        at = next((k for k, (a, _) in enumerate(edges) if a == name), len(edges))
+        edges[at:at] = [(name, back), (back, name)]  # first: what Norse runs last is its output
+
+
+def _free(nodes: Mapping[str, Any], wish: str) -> str:
+    while wish in nodes:
+        wish += "_"
+    return wish
 
 
 def meant(graph: Any, dialect: Dialect, dt: float, late: bool = True) -> Any:
@@ -138,12 +186,12 @@ def _neighbours(edges: Any, name: str, end: int) -> int:
     return sum(edge[end] == name for edge in edges)
 
 
-def _shrink_weights(nodes: dict[str, Any], edges: Any, name: str, factor: Any, where: str, dialect: Dialect) -> None:
+def _shrink_weights(nodes: dict[str, Any], edges: Any, name: str, factor: Any) -> None:
     """What a neuron without a threshold gives is its potential: its input is made as much smaller as that is larger."""
     for source in [a for a, b in edges if b == name]:
         scaled = _scaled(nodes[source], 1 / factor) if _neighbours(edges, source, 0) == 1 else None
         if scaled is None:
-            raise ValueError(f"{where}: for {dialect.tool} its input is scaled: expected it from a Linear of its own")
+            raise ValueError("its input is scaled: expected it from a Linear of its own")
         nodes[source] = scaled
 
 
@@ -176,17 +224,17 @@ def _scaled(node: Any, factor: Any) -> Any:
     return made
 
 
-def _check_biases(nodes: Mapping[str, Any], edges: Any, dialect: Dialect) -> None:
+def _late_biases(nodes: Mapping[str, Any], edges: Any, dialect: Dialect) -> Iterator[str]:
     """Behind a neuron that fires a tick late a bias acts for one tick more, before the first spike can come."""
     following: networkx.DiGraph = networkx.DiGraph(list(edges))
     for name, node in nodes.items():
         late = any(hasattr(nodes[before], "v_threshold") for before in networkx.ancestors(following, name))
         if late and isinstance(node, nir.Affine) and np.any(node.bias):
             where = f"node {name!r} (Affine): neurons of {dialect.tool} fire a tick late"
-            raise ValueError(f"{where}, and a bias behind them acts in that tick: use nn.Linear with bias=False")
+            yield f"{where}, and a bias behind them acts in that tick: use nn.Linear with bias=False"
 
 
-def _loops(nodes: Mapping[str, Any], edges: Any, dialect: Dialect) -> dict[str, str]:
+def _loops(nodes: Mapping[str, Any], edges: Any, dialect: Dialect, refused: list[str]) -> dict[str, str]:
     """The neurons that become graphs of their own, and the weights that feed each back."""
     if dialect.cycles == "any":
         return {}
@@ -197,13 +245,13 @@ def _loops(nodes: Mapping[str, Any], edges: Any, dialect: Dialect) -> dict[str, 
             continue
         names = " -> ".join(sorted(part))
         if dialect.cycles == "none":
-            raise ValueError(
-                f"nodes {names}: {dialect.tool} takes no recurrence: use a layer without recurrent weights"
-            )
+            refused.append(f"nodes {names}: {dialect.tool} takes no recurrence: use a layer without recurrent weights")
+            continue
         weights = [name for name in part if isinstance(nodes[name], nir.Linear)]
-        neurons = [name for name in part if type(nodes[name]) in dialect.write]
+        neurons = [name for name in part if hasattr(nodes[name], "v_threshold")]
         if len(part) != 2 or len(weights) != 1 or len(neurons) != 1 or _neighbours(edges, weights[0], 1) > 1:
-            raise ValueError(f"nodes {names}: {dialect.tool} takes one neuron layer with one Linear back to itself")
+            refused.append(f"nodes {names}: {dialect.tool} takes one neuron layer with one Linear back to itself")
+            continue
         loops[neurons[0]] = weights[0]
     return loops
 

@@ -1,7 +1,7 @@
 """Whether a NIR graph runs as the model that it was made from: both on the same input, spike by spike."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 import norse.torch as snn
 from norse.backends.nir_export import reference
+from norse.backends.nir_export.dialect_neurons import LOWER_BOUND
 from norse.backends.nir_export.dialects import Dialect
 from norse.backends.nir_export.network import Example, Network, tick_of
 from norse.backends.nir_export.translate import Scale, meant
@@ -107,6 +108,7 @@ def verify(
     tick, _ = tick_of(model)
     recorded, rounding = _recorded(tick, network, nodes_of, inputs, example)
     tied: list[tuple[str, int]] = []
+    several: list[tuple[int, str, int]] = []  # where the file fires more often than the model: tick, node, how often
     largest = {name: max(map(_size, values), default=0.0) for name, values in recorded.potentials.items()}
 
     def judge(name: str, t: int, above: Any, z: Any) -> Any:
@@ -116,21 +118,61 @@ def verify(
         factor = _size(scales[name].factor) if name in scales else 1.0
         within = rounding * max(largest.get(name, 0.0) * factor, _size(above), 1e-30)
         ties = (model_z != z) & (np.abs(above) <= within)
+        if ((z > 1) & (model_z == 1)).any():
+            several.append((t, name, int(z[(z > 1) & (model_z == 1)].max())))
         tied.extend([(name, t)] * int(ties.sum()))
         return np.where(ties, model_z, z)
 
+    metadata = {name: getattr(node, "metadata", None) or {} for name, node in graph.nodes.items()}
+    bounds = {name: said[LOWER_BOUND] for name, said in metadata.items() if LOWER_BOUND in said}
+    bounds = {} if dialect.is_plain else bounds
+
     def traced(made: Any) -> reference.Trace:
-        trace = reference.run(made, inputs, dt, judge, dialect.reset)
+        trace = reference.run(made, inputs, dt, judge, dialect.reset, bounds)
         for name, scale in scales.items():
             if name in trace.potentials:
                 trace.potentials[name] = trace.potentials[name] / scale.factor + scale.leak
         return trace
 
     trace = traced(graph)
+    for name in [name for name in recorded.potentials if isinstance(graph.nodes.get(name), nir.Linear)]:
+        del recorded.potentials[name]  # a Linear that stands for neurons keeps no potential: what it gives is compared
     try:
         return _compared(trace, recorded, len(tied), rounding, lambda: traced(_rounded(graph)))
     except ValueError as error:
-        raise ValueError(f"{error}; {dialect.tool}: {dialect.caveat}" if dialect.caveat else str(error)) from error
+        causes = [*_held(recorded, bounds, dialect, scales), *_fired_more(several, dialect)]
+        raise ValueError(". ".join([str(error), *causes])) from error
+
+
+def _held(
+    recorded: _Recorded, bounds: Mapping[str, Any], dialect: Dialect, scales: Mapping[str, Scale]
+) -> Iterator[str]:
+    """Where potentials fall below what their tool holds them at."""
+    for name, bound in bounds.items():
+        values, allowed = recorded.potentials.get(name, []), bound / scales[name].factor
+        if not values:
+            continue
+        lowest = [float((v - allowed).min()) for v in values]
+        if min(lowest) < -ROUNDING * _size(allowed):
+            worst = int(np.argmin(lowest))
+            v = np.broadcast_arrays(values[worst], allowed)
+            place = int(np.argmin(v[0] - v[1]))
+            tick = worst if len(values) > 1 else "the last"
+            yield (
+                f"{dialect.tool} holds v of IF at -v_threshold from below: that of node {name!r} falls to "
+                f"{v[0].flat[place]:.3g} (tick {tick}), where v_threshold is {-v[1].flat[place]:.3g}. Train with "
+                "reset_method=reset_subtract_bounded, which is that neuron (docs/nir.md#dialects)"
+            )
+
+
+def _fired_more(several: list[tuple[int, str, int]], dialect: Dialect) -> Iterator[str]:
+    if several:
+        t, name, count = min(several)
+        yield (
+            f"{dialect.tool} fires several spikes in a tick: {count} of them in node {name!r} at tick {t}, where v "
+            f"reaches {count} v_threshold and the model fires once. Make inputs or weights weaker or v_threshold "
+            "higher, or train with neurons that do so too, as SeveralIAFCell (docs/nir.md#dialects)"
+        )
 
 
 def _compared(

@@ -16,8 +16,27 @@ Made by `make interop`, which installs each tool in an environment of its own an
 given as `norse.to_nir(..., dialect=...)` writes it, and gets {TICKS} ticks of random spikes. *Equal* means every spike,
 or potentials and currents within rounding. What is refused is refused before there is a file, with the message below.
 What the tools compute, and why plain NIR is another network to them, is in [nir.md](nir.md#dialects).
+
+**A column has networks of its own**, so numbers of spikes compare with our own of the same column, not across columns:
+what a spike does to its neuron follows the tool. It sets v to 0 for snnTorch, Norse and nirtorch, and lowers v by the
+threshold for Spyx, Sinabs and Rockpool; for the last two thresholds are twice as high and more, as their neurons fire
+several spikes where v reaches twice the threshold. *IF, bounded* has `reset_subtract_bounded`; in *inhibition, IF*
+potentials fall to -10 thresholds and below. In plain NIR all columns have one network, with reset to 0.
 """
-GROUPS = (("In the consumer's dialect", None), ("The same networks in plain NIR", "nir"))
+GROUPS = (
+    ("In the consumer's dialect", None, ""),
+    (
+        "The same networks in plain NIR",
+        "nir",
+        "What a tool leaves out of a file without a word is missing from what it runs: at the end of a network the\n"
+        "layer before it is the output, else the network is torn (`KeyError`, *empty graph*).",
+    ),
+)
+# Why a network of the tool's own is another here.
+CAUSES = {
+    ("norse", "LIFCell"): "Norse writes `w_in` = 1 where its neuron has tau_syn / dt; its own reader makes the same "
+    "weaker neuron of that file ([nir.md](nir.md#dialects))",
+}
 FOR_EVER = "follows the cycle for ever"
 
 
@@ -27,9 +46,9 @@ def main() -> None:
     lines = [HEAD, f"Run: {', '.join(map(_version, found))}."]
     if missing:
         lines.append(f"Left out, as they could not be installed: {', '.join(missing)}.")
-    for title, dialect in GROUPS:
+    for title, dialect, before in GROUPS:
         given = {consumer: give(consumer, _cases(consumer, dialect), dialect) for consumer in found}
-        lines += ["", f"## {title}", "", *_table(given), "", *_notes(given)]
+        lines += ["", f"## {title}", "", *([before, ""] if before else []), *_table(given), "", *_notes(given)]
     lines += [
         "",
         "## Files that the tools write",
@@ -39,10 +58,15 @@ def main() -> None:
     ]
     for consumer in found:
         if consumer != "nirtorch":
-            lines += [f"| {consumer} | {name} | {result.text} |" for name, result in take(consumer)]
+            lines += [f"| {consumer} | {name} | {_taken(consumer, name, result)} |" for name, result in take(consumer)]
     text = "\n".join(lines) + "\n"
     print(text)
     PAGE.write_text(text)
+
+
+def _taken(consumer: str, name: str, result: Result) -> str:
+    cause = CAUSES.get((consumer, name))
+    return result.text if result.equal or cause is None else f"{result.text}: {cause}"
 
 
 def _cases(consumer: str, dialect: str | None) -> dict:
@@ -70,9 +94,11 @@ def _notes(given: dict[str, dict[str, Result]]) -> list[str]:
     for consumer, results in given.items():
         for name, result in results.items():
             if result.text.startswith(("refused", "does not run it", "gives shape")):
-                text = re.sub(r"node '\d+(_\w+)?' \((\w+)\)", r"\2", result.text)
-                said.setdefault(f"{consumer}: {text}", []).append(name)
-    return [f"- {text} ({', '.join(names)})" for text, names in said.items()]
+                text = re.sub(r"(?:node|layer) '\d+(?:_\w+)?' \((\w+)\)", r"\1", result.text)
+                for line in [f"refused: {line}" for line in text.split("\n- ")[1:]] or [text]:
+                    names = said.setdefault(f"{consumer}: {line}", [])
+                    names += [name] if name not in names else []
+    return [f"- {text} ({'; '.join(names)})" for text, names in said.items()]
 
 
 def _version(consumer: str) -> str:

@@ -91,7 +91,10 @@ def _compared(consumer: str, file: Path, model: Any, case: Case) -> Result:
     if set(np.unique(ours)) <= {0.0, 1.0}:
         assert 0.01 < ours.mean() < 0.99, f"{file.name}: a network that never fires, or always, says nothing"
     if consumer in NEURONS_LATE:
-        late = sum(hasattr(getattr(module, "p", None), "v_th") for module in model.modules())
+        late = sum(
+            isinstance(module, snn.Threshold) or hasattr(getattr(module, "p", None), "v_th")
+            for module in model.modules()
+        )
         ours, theirs = ours[: len(ours) - late], theirs[late:]
     return compared(ours, theirs)
 
@@ -101,6 +104,10 @@ def compared(ours: Any, theirs: Any) -> Result:
     if ours.shape != theirs.shape:
         return Result(f"gives shape {list(theirs.shape)} for {list(ours.shape)}", False)
     if (ours == np.round(ours)).all() and ours.min() >= 0:  # spikes, or how many there were in a tick
+        if (theirs != np.round(theirs)).any():
+            off = np.abs(ours - theirs)
+            tick = int(np.argmax(off.reshape(len(off), -1).max(1) > 1e-5))
+            return Result(f"no spikes there but analog values: differs from tick {tick} on by {off.max():.3g}", False)
         wrong = ours != theirs
         if not wrong.any():
             return Result(f"equal, {int(ours.sum())} spikes", True)

@@ -2,16 +2,17 @@
 
 import pytest
 
-from .cases import CASES
+from .cases import CASES, NETWORKS
 from .consumers import CONSUMERS, give, python, take
 
+ANALOG = {"readout, CubaLIF and CubaLI", "filter, CubaLI"}
 EQUAL_NETWORKS = {
-    "snntorch": {"feed-forward, LIF", "feed-forward, CubaLIF", "convolution, IF"},
-    "sinabs": {"feed-forward, LIF", "convolution, IF"},
-    "rockpool": {"feed-forward, CubaLIF", "recurrent, CubaLIF"},
-    "norse": {"feed-forward, LIF", "feed-forward, CubaLIF", "recurrent, CubaLIF", "convolution, IF"},
-    "spyx": {"feed-forward, LIF", "feed-forward, CubaLIF"},
-    "nirtorch": {"feed-forward, LIF", "feed-forward, CubaLIF", "recurrent, CubaLIF", "convolution, IF"},
+    "snntorch": set(NETWORKS) - ANALOG - {"recurrent, CubaLIF"},
+    "sinabs": {*NETWORKS, "IF, bounded"} - {"recurrent, CubaLIF"},
+    "rockpool": {"feed-forward, CubaLIF", "recurrent, CubaLIF", *ANALOG},
+    "norse": set(NETWORKS),
+    "spyx": {"feed-forward, LIF", "feed-forward, CubaLIF", "inhibition, IF"},
+    "nirtorch": set(NETWORKS),
 }
 # What a library can't write, or writes otherwise than it computes.
 NOT_THEIRS = {

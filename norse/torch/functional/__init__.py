@@ -149,7 +149,7 @@ from norse.torch.functional.receptive_field import (
     spatial_receptive_fields_with_derivatives,
 )
 from norse.torch.functional.regularization import regularize_step, spike_accumulator, voltage_accumulator
-from norse.torch.functional.reset import ResetMethod, reset_subtract, reset_value
+from norse.torch.functional.reset import ResetMethod, reset_subtract, reset_subtract_bounded, reset_value
 from norse.torch.functional.stdp_sensor import STDPSensorParameters, STDPSensorState, stdp_sensor_step
 from norse.torch.functional.superspike import SuperSpike, super_fn
 from norse.torch.functional.threshold import (
@@ -302,6 +302,7 @@ __all__ = [
     "rebound_spike",
     "regularize_step",
     "reset_subtract",
+    "reset_subtract_bounded",
     "reset_value",
     "resonator",
     "round_straight_through",

@@ -21,7 +21,8 @@ class IAFParameters(NamedTuple):
         v_reset: reset potential, in the unit of v_th.
         method: surrogate derivative, see `norse.torch.functional.threshold.threshold`.
         alpha: sharpness of the surrogate.
-        reset_method: what a spike does to the membrane: `reset_value`, `reset_subtract` or a function like them.
+        reset_method: what a spike does to the membrane: `reset_value`, `reset_subtract`, `reset_subtract_bounded`,
+            with which v does not fall below -v_th either, or a function like them.
 
     Example:
         >>> IAFParameters().v_th

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -58,6 +59,30 @@ def reset_subtract(z: Tensor, v: Tensor, reset: Tensor, th: Tensor) -> Tensor:
         tensor([0.5000, 0.5000])
     """
     return (1 - z) * v + z * (v - th)
+
+
+def reset_subtract_bounded(z: Tensor, v: Tensor, reset: Tensor, th: Tensor) -> Tensor:
+    """Lowers the membrane by the threshold where there is a spike, and holds it at -th from below, as chips do.
+
+    v' = max((1 - z) v + z (v - th), -th). Neurons without a leak would fall without end under inhibition; those of
+    Sinabs and of Speck don't.
+
+    Args:
+        z: spikes, 0 or 1, [B, N] or any shape.
+        v: membrane potential before the reset, broadcastable with z.
+        reset: reset potential (not used here).
+        th: threshold potential, above 0.
+
+    Returns:
+        The membrane potential after the reset, at least -th.
+
+    Example:
+        >>> import torch
+        >>> z, v = torch.tensor([0.0, 0.0, 1.0]), torch.tensor([-5.0, 0.5, 1.5])
+        >>> reset_subtract_bounded(z, v, torch.tensor(0.0), torch.tensor(1.0))
+        tensor([-1.0000,  0.5000,  0.5000])
+    """
+    return torch.maximum(reset_subtract(z, v, reset, th), -th)
 
 
 class DetachedReset(NamedTuple):
