@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from norse.compiler.passes.batch_time import BATCHED
 from norse.compiler.passes.feedback import STEPPED
 from norse.compiler.passes.fuse_loops import LOOP
 from norse.compiler.region import RegionProgram
+from norse.compiler.steps.fused_layer import CarryingStep, FusedLayerStep
 from norse.compiler.steps.loop import LoopStep
 from norse.compiler.steps.stepped import Runs, SteppedStep
 from norse.compiler.trace.model import Trace
@@ -36,10 +37,10 @@ def explain(
     steps: Sequence[Runs],
     modules: Mapping[str, nn.Module],
     exact: bool = False,
-    fused: Collection[str] = (),
+    fused: Sequence[Runs] = (),
 ) -> str:
-    """One line a layer or line of the user's code, in the order in which they run. `fused` are the values of layers
-    that may run together with the loop behind them."""
+    """One line a layer or line of the user's code, in the order in which they run. `fused`: the steps, with layers and
+    loops that may run together as one."""
     rows = list(_Explained(trace, ticks, steps, modules, exact, fused).rows())
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
     return "\n".join(
@@ -56,9 +57,11 @@ class _Explained:
         steps: Sequence[Runs],
         modules: Mapping[str, nn.Module],
         exact: bool,
-        fused: Collection[str],
+        fused: Sequence[Runs],
     ) -> None:
-        self.trace, self.ticks, self.modules, self.exact, self.fused = trace, ticks, modules, exact, fused
+        self.trace, self.ticks, self.modules, self.exact = trace, ticks, modules, exact
+        self.fused = {step.layer.output for step in fused if isinstance(step, FusedLayerStep)}
+        self.carriers = {name for step in fused if isinstance(step, CarryingStep) for name in step.carriers}
         self.loops, self.made = loops(steps), ticks.producers
 
     def rows(self) -> Iterator[Row]:
@@ -99,6 +102,8 @@ class _Explained:
             return f"torch, tick by tick: {_FEEDBACK}"
         if node.output in self.fused:
             return "in one pass with the loop behind it where its input is sparse, else torch, all ticks at once"
+        if node.output in self.carriers:
+            return "of spikes that come as events these alone, else torch, all ticks at once"
         text = _region_note(node, self.ticks)
         why = self._why_tick_by_tick(node)
         if why:

@@ -31,7 +31,6 @@ from norse.compiler.schedule import Options, make_schedule
 from norse.compiler.staged import Staged
 from norse.compiler.steps.alignment import made_apart
 from norse.compiler.steps.fuse_layers import fuse_layers
-from norse.compiler.steps.fused_layer import FusedLayerStep
 from norse.compiler.steps.loop import warn_once
 from norse.compiler.steps.stepped import Runs
 from norse.compiler.stream import Stream, takes_time
@@ -311,8 +310,7 @@ class CompiledModule(nn.Module):
         if variant.trace is None or variant.ticks is None:
             return f"The whole model runs eagerly: {variant.reason}"
         modules, exact = dict(self.model.named_modules()), self.__dict__["_options"].exact
-        fused = {step.layer.output for step in variant.fused if isinstance(step, FusedLayerStep)}
-        text = explain(variant.trace, variant.ticks, variant.steps, modules, exact, fused)
+        text = explain(variant.trace, variant.ticks, variant.steps, modules, exact, variant.fused)
         remark = variant.staged.remark() if variant.staged is not None else ""
         return f"{text}\nmemory: {remark}" if remark else text
 
