@@ -17,7 +17,7 @@ from norse.backends.c_family.call import BUFFER_FORMAT, VERSION, Buffer, Call, b
 from norse.backends.cpu.build import load_runtime
 from norse.backends.cpu.emit import emit_cpp, scratch_rows
 from norse.backends.cpu.memory import empty
-from norse.backends.cpu.threads import gomp_parallel, threads_for
+from norse.backends.cpu.threads import gomp_parallel, gomp_size, threads_for
 from norse.compiler.region import Kernel, Kind
 
 _SAMPLES = 8  # that share what a synapse reads of its matrix
@@ -37,6 +37,7 @@ def driver() -> ctypes.CDLL:
         ctypes.c_int32,
         ctypes.c_void_p,
     )
+    library.norse_run_together.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)
     library.norse_transpose_float32.restype = None
     library.norse_transpose_float32.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
     return library
@@ -142,6 +143,11 @@ class Executable:
         if recorder is not None:
             size = self.scratch_rows * b * ((n * 8 + 63) // 64 * 64)
             recorder.kernel(self.function, call, size, buffers, bound.tensors)
+            return made, final
+        import os
+        if self.kernel.mixes_neurons and int(os.environ.get("P6", "0")) and threads > 1:
+            status = driver().norse_run_together(self.function, ctypes.byref(call), min(b, 8), self.scratch_rows, threads, ctypes.c_void_p(gomp_parallel()), gomp_size())
+            if status: raise RuntimeError(f"{status}")
             return made, final
         status = driver().norse_run(
             self.function,

@@ -38,3 +38,10 @@ def gomp_parallel() -> int | None:
         return None
     symbol = getattr(library, "GOMP_parallel", None)
     return None if symbol is None else ctypes.cast(symbol, ctypes.c_void_p).value
+
+
+@cache
+def gomp_size() -> int | None:
+    library = ctypes.CDLL(str(next((Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"))))
+    symbol = getattr(library, "omp_get_num_threads", None)
+    return None if symbol is None else ctypes.cast(symbol, ctypes.c_void_p).value

@@ -4,6 +4,7 @@
 
 #include "norse_kernel.h"
 #include "parallel.h"
+#include "team.h"
 #include "transpose.h"
 
 namespace {
@@ -39,7 +40,78 @@ void work(void* argument) {
   free(scratch);
 }
 
+// The run of a team: all members work on the same samples, each on its range of neurons.
+struct shared_run {
+  norse_kernel kernel;
+  const norse_call* call;
+  int64_t tile_samples, scratch_rows;
+  char* scratch;
+  norse_team team;
+  norse_member* members;
+  int64_t threads;
+  int (*size)();  // how many threads run this, asked of the OpenMP library: it may give fewer than were wanted
+  std::atomic<int64_t> next{0};
+};
+
+void work_together(void* argument) {
+  shared_run* r = (shared_run*)argument;
+  norse_call call = *r->call;
+  const int64_t number = r->next++, neurons = call.neurons, ranges = (neurons + norse_range - 1) / norse_range;
+  norse_member& self = r->members[number];
+  self.team = &r->team;
+  self.members = r->members;
+  self.size = r->size ? r->size() : r->threads;
+  self.number = number;
+  self.begin = number * ranges / self.size * norse_range;
+  self.end = smaller((number + 1) * ranges / self.size * norse_range, neurons);
+  self.index = r->team.places + (2 * norse_team_samples + number) * r->team.places_stride;
+  call.member = &self;
+  call.neuron_begin = self.begin;
+  call.neuron_end = self.end;
+  call.scratch = r->scratch + r->scratch_rows * r->tile_samples * self.begin * 8;
+  for (int64_t sample = r->call->sample_begin; sample < r->call->sample_end; sample += r->tile_samples) {
+    call.sample_begin = sample;
+    call.sample_end = smaller(sample + r->tile_samples, r->call->sample_end);
+    r->kernel(&call);
+  }
+}
+
+int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
 }  // namespace
+
+// Runs a kernel whose neurons read each other on `threads` threads that share the neurons of every sample.
+extern "C" int norse_run_together(norse_kernel kernel, const norse_call* call, int64_t tile_samples,
+                                  int64_t scratch_rows, int32_t threads, gomp_parallel gomp, int (*size)()) {
+  if (call->version != NORSE_KERNEL_VERSION) return 1;
+  for (int k = 0; k < call->buffer_count; ++k)
+    if (call->buffers[k].storage != NORSE_ELEMENT) return 2;
+  const int64_t neurons = call->neurons;
+  if (call->sample_end <= call->sample_begin || neurons <= 0) return 0;
+  shared_run r;
+  r.kernel = kernel;
+  r.call = call;
+  r.tile_samples = smaller(tile_samples, norse_team_samples);
+  r.scratch_rows = scratch_rows;
+  r.threads = threads;
+  r.size = size;
+  r.team.row_bytes = rounded(neurons * 8);
+  r.team.places_stride = rounded((neurons + norse_range * threads) * 4) / 4;
+  const int64_t rows = 2 * norse_team_samples * r.team.row_bytes;
+  const int64_t places = (2 * norse_team_samples + threads) * r.team.places_stride * 4;
+  const int64_t members = threads * (int64_t)sizeof(norse_member);
+  const int64_t scratch = scratch_rows * r.tile_samples * r.team.row_bytes;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, 64, rows + places + members + scratch + 64)) return 3;
+  r.team.rows = (char*)memory;
+  r.team.places = (int32_t*)((char*)memory + rows);
+  r.members = (norse_member*)((char*)memory + rows + places);
+  r.scratch = (char*)memory + rows + places + members;
+  for (int64_t k = 0; k < threads; ++k) new (r.members + k) norse_member;
+  in_parallel(work_together, &r, threads, gomp);
+  free(memory);
+  return 0;
+}
 
 // Returns 0, or 1: another version of the structs, 2: a storage kind that kernels do not read, 3: no memory.
 extern "C" int norse_run(norse_kernel kernel, const norse_call* call, int64_t tile_samples, int64_t tile_neurons,
