@@ -2,6 +2,7 @@
 
 import ctypes
 import struct
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,7 +18,7 @@ from norse.backends.c_family.call import BUFFER_FORMAT, VERSION, Buffer, Call, b
 from norse.backends.cpu.build import load_runtime
 from norse.backends.cpu.emit import emit_cpp, scratch_rows
 from norse.backends.cpu.memory import empty
-from norse.backends.cpu.threads import gomp_parallel, gomp_size, threads_for
+from norse.backends.cpu.threads import gomp_parallel, gomp_size, note_missing_processors, team_for, threads_for
 from norse.compiler.region import Kernel, Kind
 
 _SAMPLES = 8  # that share what a synapse reads of its matrix
@@ -37,7 +38,16 @@ def driver() -> ctypes.CDLL:
         ctypes.c_int32,
         ctypes.c_void_p,
     )
-    library.norse_run_together.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)
+    library.norse_run_together.restype = ctypes.c_int
+    library.norse_run_together.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+        ctypes.c_int64,
+        ctypes.c_int64,
+        ctypes.c_int32,
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+    )
     library.norse_transpose_float32.restype = None
     library.norse_transpose_float32.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
     return library
@@ -144,23 +154,40 @@ class Executable:
             size = self.scratch_rows * b * ((n * 8 + 63) // 64 * 64)
             recorder.kernel(self.function, call, size, buffers, bound.tensors)
             return made, final
-        import os
-        if self.kernel.mixes_neurons and int(os.environ.get("P6", "0")) and threads > 1:
-            status = driver().norse_run_together(self.function, ctypes.byref(call), min(b, 8), self.scratch_rows, threads, ctypes.c_void_p(gomp_parallel()), gomp_size())
-            if status: raise RuntimeError(f"{status}")
-            return made, final
-        status = driver().norse_run(
-            self.function,
-            ctypes.addressof(call),
-            min(_SAMPLES, -(-b // threads)) if self.kernel.mixes_neurons else 1,
-            n if self.kernel.mixes_neurons else _NEURONS,
-            self.scratch_rows,
-            threads,
-            gomp_parallel(),
-        )
+        members = self._members(b, n, threads)
+        if members > 1:
+            start = time.monotonic()
+            status = driver().norse_run_together(
+                self.function,
+                ctypes.addressof(call),
+                min(_SAMPLES, b),
+                self.scratch_rows,
+                members,
+                gomp_parallel(),
+                gomp_size(),
+            )
+            if status < 0:
+                note_missing_processors(time.monotonic() - start)
+                status = 0
+        else:
+            status = driver().norse_run(
+                self.function,
+                ctypes.addressof(call),
+                min(_SAMPLES, -(-b // threads)) if self.kernel.mixes_neurons else 1,
+                n if self.kernel.mixes_neurons else _NEURONS,
+                self.scratch_rows,
+                threads,
+                gomp_parallel(),
+            )
         if status:
             raise RuntimeError(f"norse kernel driver: {('', 'version', 'storage', 'out of memory')[status]}")
         return made, final
+
+    def _members(self, samples: int, neurons: int, threads: int) -> int:
+        """How many threads share the neurons of every sample."""
+        if not self.kernel.mixes_neurons:  # tiles of neurons know nothing of each other
+            return 1
+        return team_for(samples, neurons, threads, gradients=self.kernel.reverse)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 // Runs a kernel over its tiles: one library, built once, for all kernels.
 #include <atomic>
 #include <cstdlib>
+#include <new>
 
 #include "norse_kernel.h"
 #include "parallel.h"
@@ -40,16 +41,16 @@ void work(void* argument) {
   free(scratch);
 }
 
-// The run of a team: all members work on the same samples, each on its range of neurons.
+// One run of a team: all members go through all samples and ticks, each with its range of neurons.
 struct shared_run {
   norse_kernel kernel;
   const norse_call* call;
   int64_t tile_samples, scratch_rows;
-  char* scratch;
+  int64_t threads;
+  int (*size)();  // how many threads run this region: OpenMP may give fewer than were asked for. Null: all
   norse_team team;
   norse_member* members;
-  int64_t threads;
-  int (*size)();  // how many threads run this, asked of the OpenMP library: it may give fewer than were wanted
+  char* scratch;
   std::atomic<int64_t> next{0};
 };
 
@@ -64,7 +65,7 @@ void work_together(void* argument) {
   self.number = number;
   self.begin = number * ranges / self.size * norse_range;
   self.end = smaller((number + 1) * ranges / self.size * norse_range, neurons);
-  self.index = r->team.places + (2 * norse_team_samples + number) * r->team.places_stride;
+  self.index = r->team.places + (2 * r->tile_samples + number) * r->team.places_stride;
   call.member = &self;
   call.neuron_begin = self.begin;
   call.neuron_end = self.end;
@@ -78,47 +79,19 @@ void work_together(void* argument) {
 
 int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-}  // namespace
-
-// Runs a kernel whose neurons read each other on `threads` threads that share the neurons of every sample.
-extern "C" int norse_run_together(norse_kernel kernel, const norse_call* call, int64_t tile_samples,
-                                  int64_t scratch_rows, int32_t threads, gomp_parallel gomp, int (*size)()) {
+int refused(const norse_call* call) {
   if (call->version != NORSE_KERNEL_VERSION) return 1;
   for (int k = 0; k < call->buffer_count; ++k)
     if (call->buffers[k].storage != NORSE_ELEMENT) return 2;
-  const int64_t neurons = call->neurons;
-  if (call->sample_end <= call->sample_begin || neurons <= 0) return 0;
-  shared_run r;
-  r.kernel = kernel;
-  r.call = call;
-  r.tile_samples = smaller(tile_samples, norse_team_samples);
-  r.scratch_rows = scratch_rows;
-  r.threads = threads;
-  r.size = size;
-  r.team.row_bytes = rounded(neurons * 8);
-  r.team.places_stride = rounded((neurons + norse_range * threads) * 4) / 4;
-  const int64_t rows = 2 * norse_team_samples * r.team.row_bytes;
-  const int64_t places = (2 * norse_team_samples + threads) * r.team.places_stride * 4;
-  const int64_t members = threads * (int64_t)sizeof(norse_member);
-  const int64_t scratch = scratch_rows * r.tile_samples * r.team.row_bytes;
-  void* memory = nullptr;
-  if (posix_memalign(&memory, 64, rows + places + members + scratch + 64)) return 3;
-  r.team.rows = (char*)memory;
-  r.team.places = (int32_t*)((char*)memory + rows);
-  r.members = (norse_member*)((char*)memory + rows + places);
-  r.scratch = (char*)memory + rows + places + members;
-  for (int64_t k = 0; k < threads; ++k) new (r.members + k) norse_member;
-  in_parallel(work_together, &r, threads, gomp);
-  free(memory);
   return 0;
 }
+
+}  // namespace
 
 // Returns 0, or 1: another version of the structs, 2: a storage kind that kernels do not read, 3: no memory.
 extern "C" int norse_run(norse_kernel kernel, const norse_call* call, int64_t tile_samples, int64_t tile_neurons,
                          int64_t scratch_rows, int32_t threads, gomp_parallel gomp) {
-  if (call->version != NORSE_KERNEL_VERSION) return 1;
-  for (int k = 0; k < call->buffer_count; ++k)
-    if (call->buffers[k].storage != NORSE_ELEMENT) return 2;
+  if (const int reason = refused(call)) return reason;
   const int64_t samples = call->sample_end - call->sample_begin, neurons = call->neuron_end - call->neuron_begin;
   if (samples <= 0 || neurons <= 0) return 0;
   run r;
@@ -132,6 +105,42 @@ extern "C" int norse_run(norse_kernel kernel, const norse_call* call, int64_t ti
   const int64_t tiles = r.sample_tiles * r.neuron_tiles;
   in_parallel(work, &r, smaller(threads, tiles), gomp);
   return r.failed ? 3 : 0;
+}
+
+// The same of a kernel whose neurons read each other, on threads that share the neurons of every sample. Returns -1 where
+// it has run, but a thread was without a processor for so long that one thread might have been faster.
+extern "C" int norse_run_together(norse_kernel kernel, const norse_call* call, int64_t tile_samples,
+                                  int64_t scratch_rows, int32_t threads, gomp_parallel gomp, int (*size)()) {
+  if (const int reason = refused(call)) return reason;
+  if (call->sample_end <= call->sample_begin || call->neurons <= 0) return 0;
+  shared_run r;
+  r.kernel = kernel;
+  r.call = call;
+  r.tile_samples = smaller(tile_samples, norse_team_samples);
+  r.scratch_rows = scratch_rows;
+  r.threads = threads;
+  r.size = gomp ? size : nullptr;
+  r.team.samples = r.tile_samples;
+  r.team.row_bytes = rounded(call->neurons * 8);
+  r.team.places_stride = rounded((call->neurons + norse_range * threads) * 4) / 4;
+  // All of it in one piece and before the threads begin: none may be missing at a meeting for want of memory.
+  const int64_t rows = 2 * r.tile_samples * r.team.row_bytes;
+  const int64_t places = (2 * r.tile_samples + threads) * r.team.places_stride * 4;
+  const int64_t members = threads * (int64_t)sizeof(norse_member);
+  const int64_t scratch = scratch_rows * r.tile_samples * r.team.row_bytes;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, 64, rows + places + members + scratch + 64)) return 3;
+  r.team.rows = (char*)memory;
+  r.team.places = (int32_t*)(r.team.rows + rows);
+  r.members = (norse_member*)(r.team.rows + rows + places);
+  r.scratch = r.team.rows + rows + places + members;
+  for (int64_t k = 0; k < threads; ++k) new (r.members + k) norse_member;
+  const int64_t start = norse_nanoseconds();
+  in_parallel(work_together, &r, threads, gomp);
+  int64_t waited = 0;
+  for (int64_t k = 0; k < threads; ++k) waited = r.members[k].waited > waited ? r.members[k].waited : waited;
+  free(memory);
+  return waited > (norse_nanoseconds() - start) / 4 ? -1 : 0;
 }
 
 // out[k * rows + n] = matrix[n * columns + k]. Rows are a multiple of a register's numbers.

@@ -54,13 +54,17 @@ static inline void norse_gather(const T* x, const int32_t* index, int64_t found,
   for (int j = 0; j < Vectors; ++j) ((vector*)out)[j] = sum[j];
 }
 
-// The same for `Rows` rows without zeros: each row of the matrix is read once for all of them.
+// The same for `Rows` rows without zeros: each row of the matrix is read once for all of them. The sums over so many
+// inputs are added to what is in `out`.
 template <typename T, int Rows, int Vectors>
-static inline void norse_dense(const T* const* x, const T* matrix, T* const* out, int64_t n, int64_t inputs,
+static inline void norse_dense(const T* const* x, const T* matrix, T* const* out, int64_t n, int64_t begin, int64_t end,
                                int64_t outputs) {
   typedef typename lanes<T>::type vector;
   vector sum[Rows][Vectors] = {};
-  for (int64_t k = 0; k < inputs; ++k) {
+  if (begin)
+    for (int r = 0; r < Rows; ++r)
+      for (int j = 0; j < Vectors; ++j) sum[r][j] = ((const vector*)(out[r] + n))[j];
+  for (int64_t k = begin; k < end; ++k) {
     const vector* w = (const vector*)(matrix + k * outputs + n);
     for (int r = 0; r < Rows; ++r) {
       const vector value = x[r][k] - vector{};
@@ -74,11 +78,16 @@ static inline void norse_dense(const T* const* x, const T* matrix, T* const* out
 template <typename T, int Rows>
 static inline void norse_dense_rows(const T* const* x, const T* matrix, T* const* out, int64_t inputs,
                                     int64_t outputs, int64_t columns) {
-  const int64_t lane = lanes<T>::count;
-  int64_t n = 0;
-  for (; n + 4 * lane <= columns; n += 4 * lane) norse_dense<T, Rows, 4>(x, matrix, out, n, inputs, outputs);
-  for (; n + lane <= columns; n += lane) norse_dense<T, Rows, 1>(x, matrix, out, n, inputs, outputs);
-  for (; n < columns; ++n)
+  const int64_t lane = lanes<T>::count, chunk = 16 * Rows * Rows;
+  int64_t tail = 0;
+  for (int64_t begin = 0; begin < inputs; begin += chunk) {
+    const int64_t end = begin + chunk < inputs ? begin + chunk : inputs;
+    int64_t n = 0;
+    for (; n + 4 * lane <= columns; n += 4 * lane) norse_dense<T, Rows, 4>(x, matrix, out, n, begin, end, outputs);
+    for (; n + lane <= columns; n += lane) norse_dense<T, Rows, 1>(x, matrix, out, n, begin, end, outputs);
+    tail = n;
+  }
+  for (int64_t n = tail; n < columns; ++n)
     for (int r = 0; r < Rows; ++r) {
       T sum = 0;
       for (int64_t k = 0; k < inputs; ++k) sum += x[r][k] * matrix[k * outputs + n];

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sched.h>
+#include <time.h>
 
 #include <atomic>
 #include <cstdint>
@@ -19,11 +20,11 @@ const int norse_range = 64;  // ranges begin at multiples of it: rows of the sma
 struct norse_team {
   char* rows;  // [2, samples, neurons]: whole rows, 8 bytes a neuron
   int32_t* places;  // [2, samples, neurons and a range for each member]: the places of what is not zero
-  int64_t row_bytes, places_stride;
+  int64_t samples, row_bytes, places_stride;
 
   template <typename T>
   T* row(int turn, int64_t sample) const {
-    return (T*)(rows + (turn * norse_team_samples + sample) * row_bytes);
+    return (T*)(rows + (turn * samples + sample) * row_bytes);
   }
 };
 
@@ -38,9 +39,10 @@ struct alignas(64) norse_member {
   int64_t size, number;  // how many members there are, and which of them this is
   int64_t begin, end;  // its neurons
   int32_t* index;  // room for the places of a whole row
+  int64_t waited = 0;  // nanoseconds without a processor, or for one that had none
 
   int32_t* places_of(int turn, int64_t sample) const {
-    return team->places + (turn * norse_team_samples + sample) * team->places_stride + begin + number * norse_range;
+    return team->places + (turn * team->samples + sample) * team->places_stride + begin + number * norse_range;
   }
 };
 
@@ -52,13 +54,22 @@ static inline void norse_pause() {
 #endif
 }
 
-// Until a member has been at so many meetings: at first without giving up the processor.
-static inline void norse_wait(const norse_member& other, int64_t meetings) {
-  for (int turns = 0; other.meetings.load(std::memory_order_acquire) < meetings; ++turns)
-    if (turns < 1000)
-      norse_pause();
-    else
-      sched_yield();
+static inline int64_t norse_nanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * (int64_t)1000000000 + now.tv_nsec;
+}
+
+// Until a member has been at so many meetings: for some 20 us without giving up the processor. Behind that it may be
+// the one that the other is waiting for; how long this takes is noted.
+static inline void norse_wait(norse_member* self, const norse_member& other, int64_t meetings) {
+  for (int turns = 0; turns < 1000; ++turns) {
+    if (other.meetings.load(std::memory_order_acquire) >= meetings) return;
+    norse_pause();
+  }
+  const int64_t start = norse_nanoseconds();
+  while (other.meetings.load(std::memory_order_acquire) < meetings) sched_yield();
+  self->waited += norse_nanoseconds() - start;
 }
 
 // Gives the member's part of all samples' rows to the others, and waits for theirs. Returns the turn.
@@ -73,7 +84,7 @@ static inline int norse_meet(norse_member* self, const T* x, int64_t x_stride, i
     memcpy(self->team->row<T>(turn, sample) + self->begin, x, count * sizeof(T));
   }
   self->meetings.store(before + 1, std::memory_order_release);
-  for (int64_t k = 0; k < self->size; ++k) norse_wait(self->members[k], before + 1);
+  for (int64_t k = 0; k < self->size; ++k) norse_wait(self, self->members[k], before + 1);
   return turn;
 }
 
