@@ -2,7 +2,7 @@
 
 import ctypes
 import struct
-import time
+from time import monotonic
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -156,7 +156,7 @@ class Executable:
             return made, final
         members = self._members(b, n, threads)
         if members > 1:
-            start = time.monotonic()
+            start = monotonic()
             status = driver().norse_run_together(
                 self.function,
                 ctypes.addressof(call),
@@ -167,7 +167,7 @@ class Executable:
                 gomp_size(),
             )
             if status < 0:
-                note_missing_processors(time.monotonic() - start)
+                note_missing_processors(monotonic() - start)
                 status = 0
         else:
             status = driver().norse_run(

@@ -2,7 +2,7 @@
 
 import ctypes
 import os
-import time
+from time import monotonic
 from functools import cache
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def team_for(samples: int, neurons: int, threads: int, *, gradients: bool) -> in
     `threads`: as many as the work is worth. `gradients`: what neurons read of each other is not spikes, but nearly
     everywhere something.
     """
-    if threads == 1 or time.monotonic() < _alone_until or not (gomp_parallel() is None or gomp_size()):
+    if threads == 1 or monotonic() < _alone_until or not (gomp_parallel() is None or gomp_size()):
         return 1
     members = min(threads, _processors(), neurons // (_GRADIENTS_EACH if gradients else _SPIKES_EACH))
     idle = -(-samples // threads) * members >= _WORTH_SHARING * samples
@@ -53,7 +53,7 @@ def team_for(samples: int, neurons: int, threads: int, *, gradients: bool) -> in
 def note_missing_processors(seconds: float) -> None:
     """Threads that shared neurons for so long had to wait for processors, which others use: none do so for a while."""
     global _alone_until
-    _alone_until = time.monotonic() + _ALONE_FOR * seconds
+    _alone_until = monotonic() + _ALONE_FOR * seconds
 
 
 def _processors() -> int:
