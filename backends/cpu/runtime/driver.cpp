@@ -1,6 +1,7 @@
 // Runs a kernel over its tiles: one library, built once, for all kernels.
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 #include "norse_kernel.h"
@@ -50,7 +51,8 @@ struct shared_run {
   int (*size)();  // how many threads run this region: OpenMP may give fewer than were asked for. Null: all
   norse_team team;
   norse_member* members;
-  char* scratch;
+  char *index, *scratch;
+  int64_t index_bytes;
   std::atomic<int64_t> next{0};
 };
 
@@ -65,7 +67,7 @@ void work_together(void* argument) {
   self.number = number;
   self.begin = number * ranges / self.size * norse_range;
   self.end = smaller((number + 1) * ranges / self.size * norse_range, neurons);
-  self.index = r->team.places + (2 * r->tile_samples + number) * r->team.places_stride;
+  self.index = (int32_t*)(r->index + number * r->index_bytes);
   call.member = &self;
   call.neuron_begin = self.begin;
   call.neuron_end = self.end;
@@ -121,20 +123,24 @@ extern "C" int norse_run_together(norse_kernel kernel, const norse_call* call, i
   r.threads = threads;
   r.size = gomp ? size : nullptr;
   r.team.samples = r.tile_samples;
+  r.team.size = threads;
   r.team.row_bytes = rounded(call->neurons * 8);
-  r.team.places_stride = rounded((call->neurons + norse_range * threads) * 4) / 4;
+  const int64_t words = (call->neurons + 63) / 64;  // of a range, if a single thread comes
+  r.team.message_bytes = rounded((int64_t)sizeof(norse_message) + r.tile_samples * words * 8);
+  r.index_bytes = rounded((call->neurons + 4) * 4);
   // All of it in one piece and before the threads begin: none may be missing at a meeting for want of memory.
-  const int64_t rows = 2 * r.tile_samples * r.team.row_bytes;
-  const int64_t places = (2 * r.tile_samples + threads) * r.team.places_stride * 4;
-  const int64_t members = threads * (int64_t)sizeof(norse_member);
+  const int64_t members = threads * (int64_t)sizeof(norse_member), messages = 2 * threads * r.team.message_bytes;
+  const int64_t rows = 2 * r.tile_samples * r.team.row_bytes, index = threads * r.index_bytes;
   const int64_t scratch = scratch_rows * r.tile_samples * r.team.row_bytes;
   void* memory = nullptr;
-  if (posix_memalign(&memory, 64, rows + places + members + scratch + 64)) return 3;
-  r.team.rows = (char*)memory;
-  r.team.places = (int32_t*)(r.team.rows + rows);
-  r.members = (norse_member*)(r.team.rows + rows + places);
-  r.scratch = r.team.rows + rows + places + members;
+  if (posix_memalign(&memory, 64, members + messages + rows + index + scratch + 64)) return 3;
+  r.members = (norse_member*)memory;
+  r.team.messages = (char*)memory + members;
+  r.team.rows = r.team.messages + messages;
+  r.index = r.team.rows + rows;
+  r.scratch = r.index + index;
   for (int64_t k = 0; k < threads; ++k) new (r.members + k) norse_member;
+  memset(r.team.messages, 0, messages);
   const int64_t start = norse_nanoseconds();
   in_parallel(work_together, &r, threads, gomp);
   int64_t waited = 0;

@@ -123,8 +123,8 @@ static inline void norse_products(const T* x, int64_t x_stride, const T* NORSE_R
                                   int32_t* index, norse_member* member = nullptr) {
   const T* dense[4];
   T* to[4];
-  int waiting = 0, turn = 0;
-  int64_t columns = outputs;
+  int waiting = 0;
+  int64_t turn = 0, columns = outputs;
   if (member) {
     turn = norse_meet(member, x, x_stride, samples);
     matrix += member->begin;
