@@ -5,7 +5,6 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,8 +14,9 @@ from torch.nn.functional import linear
 
 import norse
 import norse.torch as snn
-from norse.backends.cpu import run, threads
+from norse.backends.cpu import run, sharing
 from norse.backends.cpu.run import Executable
+from norse.backends.cpu.sharing import Pace
 from norse.torch.functional.threshold import logistic_fn
 
 from .comparison import assert_same_gradients, observe
@@ -53,6 +53,7 @@ def drivers(monkeypatch: pytest.MonkeyPatch) -> Drivers:
     monkeypatch.setattr(run, "driver", lambda: found)
     monkeypatch.setattr(run, "threads_for", lambda values: torch.get_num_threads())
     monkeypatch.setattr(run, "team_for", lambda samples, neurons, threads, *, gradients: threads)
+    monkeypatch.setattr(Pace, "shares", lambda self, ticks: True)
     return found
 
 
@@ -234,6 +235,7 @@ _MODEL = """
         members.append(threads)
         return threads
     run.team_for = all_of_them
+    run.Pace.shares = lambda pace, ticks: True
     assert torch.equal(model(x)[0], expected)
     assert members == [5]
 """
@@ -266,16 +268,13 @@ def test_nobody_waits_for_threads_that_openmp_does_not_give(limit: str) -> None:
 # ---- when neurons are shared -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def many_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_processors", lambda: 64)
-    monkeypatch.setattr(threads, "_alone_until", 0.0)
+class TestWhoMayShare:
+    @pytest.fixture(autouse=True)
+    def many_processors(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sharing, "_processors", lambda: 64)
 
-
-@pytest.mark.usefixtures("many_processors")
-class TestWhoShares:
     @pytest.mark.parametrize(
-        ("samples", "neurons", "number", "gradients", "expected"),
+        ("samples", "neurons", "threads", "gradients", "expected"),
         [
             (1, 1000, 1, False, 1),
             (1, 256, 2, False, 1),  # a meeting takes as long as is saved
@@ -291,51 +290,59 @@ class TestWhoShares:
         ],
     )
     def test_threads_with_nothing_else_to_do(
-        self, samples: int, neurons: int, number: int, gradients: bool, expected: int
+        self, samples: int, neurons: int, threads: int, gradients: bool, expected: int
     ) -> None:
-        assert threads.team_for(samples, neurons, number, gradients=gradients) == expected
+        assert sharing.team_for(samples, neurons, threads, gradients=gradients) == expected
 
     def test_no_more_than_there_are_processors(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(threads, "_processors", lambda: 2)
-        assert threads.team_for(1, 4000, 5, gradients=False) == 2
+        monkeypatch.setattr(sharing, "_processors", lambda: 2)
+        assert sharing.team_for(1, 4000, 5, gradients=False) == 2
 
-    def test_nobody_while_others_have_the_processors(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        now = [100.0]
-        monkeypatch.setattr(threads, "monotonic", lambda: now[0])
-        threads.note_missing_processors(2.0)
-        assert threads.team_for(1, 4000, 2, gradients=False) == 1
-        now[0] += 31.0
-        assert threads.team_for(1, 4000, 2, gradients=False) == 1
-        now[0] += 2.0
-        assert threads.team_for(1, 4000, 2, gradients=False) == 2
+    def test_nobody_where_openmp_would_not_say_how_many_there_are(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sharing, "gomp_parallel", lambda: 1)
+        monkeypatch.setattr(sharing, "gomp_size", lambda: None)
+        assert sharing.team_for(1, 4000, 2, gradients=False) == 1
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="this system can't take processors from a thread")
-def test_a_run_whose_threads_lack_processors_is_noted(drivers: Drivers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On one processor, two threads wait for each other at every tick."""
-    noted: list[float] = []
-    monkeypatch.setattr(run, "note_missing_processors", noted.append)
-    compiled = norse.compile(layer(snn.LIFRecurrent, 130))
-    x = currents(300, 1, 130)
-    torch.set_num_threads(2)
-    compiled(x)
-    allowed = {task: os.sched_getaffinity(task) for task in _tasks()}
-    try:
-        for task in _tasks():
-            _allow(task, {min(os.sched_getaffinity(0))})
-        noted.clear()
-        compiled(x)
-    finally:
-        for task, processors in allowed.items():
-            _allow(task, processors)
-    assert drivers.shared[-1] == 2
-    assert len(noted) == 1
+class TestWhoDoesShare:
+    """Runs of a hundred ticks that take what a clock would say."""
+
+    def runs(self, pace: Pace, seconds: dict[bool, float], count: int) -> list[bool]:
+        done = []
+        for _ in range(count):
+            done.append(pace.shares(100))
+            pace.note(done[-1], seconds[done[-1]], 100)
+        return done
+
+    @pytest.mark.parametrize("faster", [True, False])
+    def test_what_was_faster_after_both_were_tried(self, faster: bool) -> None:
+        assert self.runs(Pace(), {faster: 1.0, not faster: 2.0}, 12) == [False, True, *[faster] * 10]
+
+    def test_the_slower_is_tried_again_when_it_costs_a_sixteenth(self) -> None:
+        done = self.runs(Pace(), {False: 1.0, True: 4.0}, 2 + 64 + 1 + 64 + 1)
+        assert [k for k, shared in enumerate(done) if shared] == [1, 66, 131]
+
+    def test_a_change_is_noticed(self) -> None:
+        pace = Pace()
+        assert not self.runs(pace, {False: 1.0, True: 1.5}, 20)[-1]
+        assert self.runs(pace, {False: 1.0, True: 0.5}, 30)[-1]
+        assert not self.runs(pace, {False: 1.0, True: 50.0}, 3)[-1]
+
+    def test_runs_of_any_length_are_compared_by_their_ticks(self) -> None:
+        pace = Pace()
+        pace.note(False, 10.0, 1000)
+        pace.note(True, 2.0, 100)
+        assert not pace.shares(10)
 
 
-def _tasks() -> list[int]:
-    return [int(task) for task in os.listdir("/proc/self/task")]
-
-
-def _allow(task: int, processors: set[int]) -> None:
-    with suppress(ProcessLookupError):  # it has ended meanwhile
-        os.sched_setaffinity(task, processors)
+def test_a_layer_at_batch_1_tries_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Drivers(run.driver())
+    monkeypatch.setattr(run, "driver", lambda: found)
+    monkeypatch.setattr(sharing, "_processors", lambda: 2)
+    compiled = norse.compile(layer(snn.LIFRecurrent, 512))
+    x = currents(100, 1, 512)
+    with torch.no_grad():
+        torch.set_num_threads(2)
+        first, second = compiled(x)[0], compiled(x)[0]
+    assert found.shared == [2]
+    assert torch.equal(first, second)

@@ -109,8 +109,7 @@ extern "C" int norse_run(norse_kernel kernel, const norse_call* call, int64_t ti
   return r.failed ? 3 : 0;
 }
 
-// The same of a kernel whose neurons read each other, on threads that share the neurons of every sample. Returns -1 where
-// it has run, but a thread was without a processor for so long that one thread might have been faster.
+// The same of a kernel whose neurons read each other, on threads that share the neurons of every sample.
 extern "C" int norse_run_together(norse_kernel kernel, const norse_call* call, int64_t tile_samples,
                                   int64_t scratch_rows, int32_t threads, gomp_parallel gomp, int (*size)()) {
   if (const int reason = refused(call)) return reason;
@@ -141,12 +140,9 @@ extern "C" int norse_run_together(norse_kernel kernel, const norse_call* call, i
   r.scratch = r.index + index;
   for (int64_t k = 0; k < threads; ++k) new (r.members + k) norse_member;
   memset(r.team.messages, 0, messages);
-  const int64_t start = norse_nanoseconds();
   in_parallel(work_together, &r, threads, gomp);
-  int64_t waited = 0;
-  for (int64_t k = 0; k < threads; ++k) waited = r.members[k].waited > waited ? r.members[k].waited : waited;
   free(memory);
-  return waited > (norse_nanoseconds() - start) / 4 ? -1 : 0;
+  return 0;
 }
 
 // out[k * rows + n] = matrix[n * columns + k]. Rows are a multiple of a register's numbers.

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <sched.h>
-#include <time.h>
 
 #include <atomic>
 #include <cstdint>
@@ -39,15 +38,14 @@ struct norse_team {
   }
 };
 
-// A member: written by itself alone, and while others read, only where it waits long.
+// A member, written by itself alone.
 struct alignas(64) norse_member {
   const norse_team* team;
   const norse_member* members;  // of the whole team
   int64_t size, number;  // how many members there are, and which of them this is
   int64_t begin, end;  // its neurons
   int32_t* index;  // room for the places of a whole row, and three more
-  alignas(64) int64_t meetings = 0;
-  int64_t waited = 0;  // nanoseconds without a processor, or for one that had none
+  alignas(64) int64_t meetings = 0;  // apart from what the others read
 
   int64_t words() const { return (end - begin + 63) / 64; }
 };
@@ -60,22 +58,14 @@ static inline void norse_pause() {
 #endif
 }
 
-static inline int64_t norse_nanoseconds() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * (int64_t)1000000000 + now.tv_nsec;
-}
-
 // Until a member has been at the meeting: for some 20 us without giving up the processor. Behind that it may be the one
-// that the other is waiting for; how long this takes is noted.
-static inline void norse_wait(norse_member* self, const norse_message* other) {
+// that the other is waiting for.
+static inline void norse_wait(const norse_message* other, int64_t meetings) {
   for (int turns = 0; turns < 1000; ++turns) {
-    if (other->meetings.load(std::memory_order_acquire) == self->meetings) return;
+    if (other->meetings.load(std::memory_order_acquire) == meetings) return;
     norse_pause();
   }
-  const int64_t start = norse_nanoseconds();
-  while (other->meetings.load(std::memory_order_acquire) != self->meetings) sched_yield();
-  self->waited += norse_nanoseconds() - start;
+  while (other->meetings.load(std::memory_order_acquire) != meetings) sched_yield();
 }
 
 // Gives the member's part of all samples' rows to the others, and waits for theirs. Returns the turn.
@@ -93,7 +83,7 @@ static inline int64_t norse_meet(norse_member* self, const T* x, int64_t x_strid
     memcpy(self->team->row<T>(turn, sample) + self->begin, x, count * sizeof(T));
   }
   message->meetings.store(self->meetings, std::memory_order_release);
-  for (int64_t k = 0; k < self->size; ++k) norse_wait(self, self->team->message(turn, k));
+  for (int64_t k = 0; k < self->size; ++k) norse_wait(self->team->message(turn, k), self->meetings);
   return turn;
 }
 
