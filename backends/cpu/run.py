@@ -2,12 +2,12 @@
 
 import ctypes
 import struct
-from time import perf_counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from time import perf_counter
 from typing import Any, Protocol
 
 import torch

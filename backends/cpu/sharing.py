@@ -30,8 +30,9 @@ def team_for(samples: int, neurons: int, threads: int, *, gradients: bool) -> in
 
 
 def _processors() -> int:
-    """Those that this process may use: more members than these would wait for each other at every tick."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """More members than these would wait for each other at every tick. Not those that the calling thread may use: where
+    OpenMP binds threads (OMP_PROC_BIND), that's a single one."""
+    return os.cpu_count() or 1
 
 
 @dataclass

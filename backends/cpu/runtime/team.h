@@ -17,7 +17,7 @@ const int norse_range = 64;  // ranges begin at multiples of it: of events' word
 // What a member tells the others of its range, in cache lines of its own. To bring one from another processor takes
 // most of a meeting's time, so there is little in it: up to 384 neurons of a sample fit into one.
 struct norse_message {
-  std::atomic<int64_t> meetings;  // what is written before it grows (release) is seen by whoever has seen that (acquire)
+  std::atomic<int64_t> meetings;  // what is written before it grows (release), who sees that sees too (acquire)
   int64_t analog;  // a bit for each sample: whether what is not zero is not always one
   uint64_t bits[];  // [samples, words of the range]: what is not zero
 };
