@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from norse.backends.cpu.threads import gomp_parallel, gomp_size
 
-# Neurons that a thread needs at least to share them with others, where it reads their spikes, or gradients. What a
-# meeting takes depends on where the system puts the threads: measured, 0.03 us to bring a cache line from the other
-# processor and back, or 0.2 us. Below these numbers it is not even worth a try. A tick of a recurrent LIF layer (5 %
-# active, batch 1), one thread and two that are near each other, us:
-#   forward   N = 256: 0.33 and 0.36, 384: 0.62 and 0.52, 512: 1.0 and 0.75, 1000: 3.7 and 2.4
-#   backward  N = 128: 0.87 and 0.66, 256: 3.1 and 2.0
+# Neurons that a thread needs at least to share them with others, where it reads their spikes, or gradients; with fewer
+# it is not even worth a try. Measured, a tick of a recurrent LIF layer (5 % active, batch 1) on one thread and on two
+# whose processors exchange a cache line in 0.04 us there and back (0.2 us), us:
+#   forward   N = 256: 0.30 and 0.36 (1.0), 384: 0.62 and 0.52, 512: 0.99 and 0.75 (1.2), 1000: 3.7 and 2.3 (4.8)
+#   backward  N = 128: 0.87 and 0.66, 256: 2.8 and 2.0 (3.0), 512: 12.9 and 8.0 (9.9)
 _SPIKES_EACH, _GRADIENTS_EACH = 256, 128
 _WORTH_SHARING = 1.25  # times as long as with all threads at work: what threads with samples of their own may take
 _AGAIN = 16  # times what the slower way takes, until it is tried again: it then costs a sixteenth at most
