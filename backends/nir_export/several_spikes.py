@@ -70,8 +70,8 @@ class SeveralIAFCell(snn.IAFCell):
     Example:
         >>> p = snn.IAFParameters(reset_method=snn.reset_subtract_bounded)
         >>> z, state = SeveralIAFCell(p)(torch.tensor([[2.5, -7.0]]))
-        >>> z, state.v
-        (tensor([[2., 0.]]), tensor([[ 0.5000, -1.0000]]))
+        >>> z.tolist(), state.v.tolist()
+        ([[2.0, 0.0]], [[0.5, -1.0]])
     """
 
     def __init__(self, p: Any, dt: float = 0.001) -> None:
@@ -90,8 +90,8 @@ class SeveralLIFBoxCell(snn.LIFBoxCell):
 
     Example:
         >>> p = snn.LIFBoxParameters(reset_method=snn.reset_subtract)
-        >>> SeveralLIFBoxCell(p)(torch.tensor([[25.0]]))[0]
-        tensor([[2.]])
+        >>> SeveralLIFBoxCell(p)(torch.tensor([[25.0]]))[0].tolist()
+        [[2.0]]
     """
 
     def __init__(self, p: Any, dt: float = 0.001) -> None:
@@ -110,8 +110,8 @@ class SeveralLIFCell(snn.LIFCell):
 
     Example:
         >>> p = snn.LIFParameters(reset_method=snn.reset_subtract)
-        >>> SeveralLIFCell(p)(torch.tensor([[25.0]]))[0]
-        tensor([[2.]])
+        >>> SeveralLIFCell(p)(torch.tensor([[25.0]]))[0].tolist()
+        [[2.0]]
     """
 
     def __init__(self, p: Any, dt: float = 0.001) -> None:
