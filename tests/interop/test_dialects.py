@@ -12,7 +12,8 @@ from torch import nn
 
 import norse
 import norse.torch as snn
-from norse.backends.nir_export.dialects import DIALECTS, DialectName
+from norse.backends.nir_export.dialect_names import DialectName
+from norse.backends.nir_export.dialects import DIALECTS
 from norse.torch.functional.reset import reset_subtract, reset_subtract_bounded
 
 from .cases import CASES, NETWORKS
