@@ -18,6 +18,7 @@ from norse.backends.nir_export.dialect_neurons import LOWER_BOUND, Reset
 from norse.backends.nir_export.dialects import Dialect
 from norse.backends.nir_export.integrator import IntegratorCell, IntegratorParameters, integrator_step
 from norse.backends.nir_export.several_spikes import (
+    COUNTED,
     SeveralIAFCell,
     SeveralLIFBoxCell,
     SeveralLIFCell,
@@ -143,7 +144,8 @@ def check_reset(row: Neuron, p: Any, dialect: Dialect) -> None:
             owner = "NIR's neurons are" if dialect.is_plain else f"{dialect.tool} has neurons"
             said, expected = f"{owner} reset to {'v_reset' if dialect.is_plain else '0'}", "reset_value"
         else:
-            said, expected = f"{dialect.tool} lowers v by the threshold", "reset_subtract"
+            often = " once a tick" if dialect.reset == "subtract" else ""
+            said, expected = f"{dialect.tool} lowers v by the threshold{often}", "reset_subtract"
         raise ValueError(f"{said}: expected reset_method={expected}, got {_name(method)}")
     if is_bounded(p) and row.primitive not in dialect.bounded:
         raise ValueError(
@@ -153,6 +155,10 @@ def check_reset(row: Neuron, p: Any, dialect: Dialect) -> None:
 
 
 def _name(method: Any) -> str:
+    """As whoever made the neurons called it."""
+    for given, counted in COUNTED.items():
+        if method is counted and method is not given:
+            return f"{_name(given)} with several spikes a tick"
     return str(getattr(method, "__name__", method))
 
 

@@ -24,7 +24,7 @@ def kept_bounded(z: Tensor, v: Tensor, reset: Tensor, th: Tensor) -> Tensor:
 
 
 # What a neuron of one spike does to its membrane -> the same of several: by the steps below, for each of them.
-_COUNTED: Mapping[Any, Any] = {
+COUNTED: Mapping[Any, Any] = {
     reset_subtract: kept,
     kept: kept,
     reset_subtract_bounded: kept_bounded,
@@ -120,9 +120,9 @@ class SeveralLIFCell(snn.LIFCell):
 
 def _counted(cell: Any, p: Any) -> Any:
     method = p.reset_method
-    if method not in _COUNTED:
+    if method not in COUNTED:
         got = getattr(method, "__name__", method)
         raise ValueError(
             f"{type(cell).__name__}: expected reset_method=reset_subtract or reset_subtract_bounded, got {got}"
         )
-    return p._replace(reset_method=_COUNTED[method])
+    return p._replace(reset_method=COUNTED[method])
