@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from norse.backends.nir_export.dialects import DialectName
+from norse.backends.nir_export.dialect_names import DialectName
 
 if TYPE_CHECKING:
     from norse.backends.nir_export import Description

@@ -14,7 +14,7 @@ from norse.backends.cpu.memory import empty_like
 from norse.backends.cpu.replay import record
 from norse.backends.cpu.synapse import Sparse
 from norse.backends.cuda import CudaBackend
-from norse.backends.nir_export.dialects import DialectName
+from norse.backends.nir_export.dialect_names import DialectName
 from norse.compiler.backend import Backend
 from norse.compiler.memory import Memory, Mode
 from norse.compiler.module import CompiledModule
@@ -257,7 +257,7 @@ def check(
     example_input: "Tensor | tuple[Tensor, ...] | dict[str, Tensor] | None" = None,
     dt: float | None = None,
     reset: Literal["zero", "subtract"] | None = None,
-    dialect: Literal["nir", "norse", "snntorch", "sinabs", "rockpool", "spyx"] | None = None,
+    dialect: DialectName | None = None,
 ) -> chips.Report:
     """Compares a network with what a neuromorphic chip has: what does not fit, and by how much.
 
@@ -266,9 +266,9 @@ def check(
     there is no number for is listed as not checked. `docs/chips.md` has all of them. Placing a network on the chip is
     left to its vendor's tool, which the report names.
 
-    A module is judged by what it is, also where plain NIR can't say it: neurons that are lowered by the threshold, or
-    whose states are integers. A file is judged by what it means to the tool that wrote it, and the report says which
-    that was taken to be.
+    A module is judged by what it is, also where plain NIR can't say it: neurons that are lowered by the threshold or
+    held from below, or whose states are integers. A file is judged by what it means to the tool that wrote it, and the
+    report says which that was taken to be.
 
     Args:
         model_or_file: a module of layers that `to_nir` takes, a nir.NIRGraph, or a NIR file.

@@ -24,20 +24,29 @@ def run_checks(network: Network, chip: Chip) -> tuple[Row, ...]:
 
 
 def _primitives(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
-    used = {layer.primitive: None for layer in network.layers if not _computes_nothing(layer)}
-    wrong = [layer for layer in network.layers if not _computes_nothing(layer) and _kind(layer) not in limit.value]
-    for layer in wrong:
-        hint = _HINTS.get(layer.primitive, "")
-        yield row(limit, "does not fit", f"the chip has {', '.join(limit.value)}{hint}", layer, layer.primitive)
+    computing = [layer for layer in network.layers if not _computes_nothing(layer)]
+    used = dict.fromkeys(layer.primitive for layer in computing)
+    in_its_words = chip.dialect != "" and network.dialect == chip.dialect
+    wrong = [(layer, kind) for layer in computing if (kind := _kind(layer, in_its_words)) not in limit.value]
+    for layer, kind in wrong:
+        has = f"the chip has {', '.join(limit.value)}"
+        if in_its_words and layer.said_as:
+            text = f"the file says it as {kind}, {has}{_SAID_SO.get(layer.primitive, '')}"
+        else:
+            kind, text = layer.primitive, f"{has}{_HINTS.get(layer.primitive, '')}"
+        yield row(limit, "does not fit", text, layer, kind)
     if not wrong:
         yield row(limit, "fits", ", ".join(used), used=list(used))
 
 
 _HINTS = {"Scale": "; fold it into the weights", "Affine": "; leave the bias out"}
+_SAID_SO = {"IF": "; with reset_method=reset_subtract_bounded it is written as IF"}
 
 
-def _kind(layer: Layer) -> str:
-    """Affine without a bias that isn't 0 is Linear."""
+def _kind(layer: Layer, in_its_words: bool) -> str:
+    """Affine without a bias that isn't 0 is Linear; what a file for the chip's tool says counts as it stands there."""
+    if in_its_words and layer.said_as:
+        return layer.said_as
     return "Linear" if layer.primitive == "Affine" and not layer.biases else layer.primitive
 
 
@@ -135,6 +144,18 @@ def _spikes(role: str) -> Check:
             yield row(limit, "fits", f"{has if several else 'one'}, as the chip", used=limit.value)
 
     return check
+
+
+def _lower_bound(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
+    """What holds v from below; where it is reset otherwise it is another neuron in any case."""
+    resets = chip.limits.get("reset")
+    spiking = [layer for layer in network.neurons if layer.reset_by and _resets_as(layer, resets)]
+    falling = [layer for layer in spiking if not layer.bounded]
+    for layer in falling:
+        text = f"none, the chip has {limit.value}, which counts where v falls below it"
+        yield row(limit, "differs", f"{text}; reset_method=reset_subtract_bounded has it", layer)
+    if spiking and not falling:
+        yield row(limit, "fits", limit.value)
 
 
 def _pools(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
@@ -333,6 +354,7 @@ CHECKS: Mapping[str, Check] = {
     "spikes": _spikes(""),
     "hidden_spikes": _spikes("hidden"),
     "output_spikes": _spikes("output"),
+    "lower_bound": _lower_bound,
     "pools": _pools,
     "biases": _biases,
     "time_constants": _time_constants,

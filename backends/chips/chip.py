@@ -51,7 +51,7 @@ class Unchecked:
 
 @dataclass(frozen=True)
 class Chip:
-    """A chip, and the tool that places networks on it."""
+    """A chip, and the tool that places networks on it, with the dialect that it reads ("": none that we know of)."""
 
     target: str
     name: str
@@ -59,6 +59,7 @@ class Chip:
     tool: str
     limits: Mapping[str, Limit]
     unchecked: tuple[Unchecked, ...]
+    dialect: str = ""
 
 
 def targets() -> tuple[str, ...]:
@@ -76,4 +77,4 @@ def read_chip(target: str) -> Chip:
         name: Limit(name, **{**limit, "source": sources[limit["source"]]}) for name, limit in data["limits"].items()
     }
     unchecked = tuple(Unchecked(**entry) for entry in data.get("unchecked", ()))
-    return Chip(target, data["name"], data["maker"], data["tool"], limits, unchecked)
+    return Chip(target, data["name"], data["maker"], data["tool"], limits, unchecked, data.get("dialect", ""))

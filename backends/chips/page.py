@@ -20,7 +20,8 @@ def _lines() -> Iterator[str]:
         chip = read_chip(target)
         yield f"### {chip.name}: `{target}`"
         yield ""
-        yield f"{chip.maker}. Placed by {chip.tool}."
+        files = f'; `dialect="{chip.dialect}"` writes files for it' if chip.dialect else ""
+        yield f"{chip.maker}. Placed by {chip.tool}{files}."
         yield ""
         yield "| limit | value | unit | source |"
         yield "| --- | --- | --- | --- |"

@@ -15,11 +15,13 @@ from norse.backends.chips.bits import bits_needed, bits_needed_by_row
 from norse.backends.chips.connections import NEURON_KINDS, WEIGHTED_KINDS, Connection, Shape, count
 from norse.backends.nir_export.build import ReadNetwork, read_in_dialect, read_network
 from norse.backends.nir_export.diagram import Diagram
+from norse.backends.nir_export.dialect_neurons import SAID_AS
 from norse.backends.nir_export.export import described
 from norse.backends.nir_export.file import read_file
 from norse.backends.nir_export.layers import BY_PRIMITIVE as LAYERS
 from norse.backends.nir_export.network import Example, trace_network
 from norse.backends.nir_export.neurons import BY_PRIMITIVE as NEURONS
+from norse.backends.nir_export.neurons import has_lower_bound
 from norse.backends.nir_export.spoken import spoken_in
 from norse.backends.nir_export.translate import step_said
 
@@ -31,6 +33,7 @@ class Layer:
     Args:
         name: of the node.
         primitive: its type in NIR.
+        said_as: its type in the file, where a dialect says it by another one; else "".
         shape_in: of one sample that it takes.
         shape_out: of one sample that it gives.
         map_in: shape_in as it was before flattening.
@@ -50,6 +53,7 @@ class Layer:
         reset_by: what a spike does: v becomes a potential ("zero"), falls by the threshold ("subtract"), or by the
             threshold as often as it can, each time with a spike ("several"); "" of what has no spikes or no state.
         reset: the potentials that v becomes, each once.
+        bounded: whether v does not fall below -v_threshold.
     """
 
     name: str
@@ -57,6 +61,7 @@ class Layer:
     shape_in: Shape
     shape_out: Shape
     map_in: Shape
+    said_as: str = ""
     weights: int = 0
     bits: int | None = 0
     bits_by_row: int | None = 0
@@ -75,6 +80,7 @@ class Layer:
     times: tuple[tuple[str, tuple[float, ...]], ...] = ()
     reset_by: str = ""
     reset: tuple[float, ...] = ()
+    bounded: bool = False
 
     def __str__(self) -> str:
         return f"node {self.name!r} ({self.primitive})"
@@ -84,8 +90,8 @@ class Layer:
 class Network:
     """Layers in the order in which they run, what connects them, and the time step in s (None: unknown).
 
-    `repairs` is what was put right in a file, `read_as` in which tool's words it was read, and `doubt` what speaks for
-    another's.
+    `repairs` is what was put right in a file, `dialect` the one that it was read in ("" for a module), `read_as` that
+    in words, and `doubt` what speaks for another.
     """
 
     layers: tuple[Layer, ...]
@@ -94,6 +100,7 @@ class Network:
     edges: tuple[tuple[str, str], ...]
     dt: float | None
     repairs: tuple[str, ...] = ()
+    dialect: str = ""
     read_as: str = ""
     doubt: str = ""
 
@@ -193,7 +200,13 @@ def _of_graph(graph: Any, where: str, dt: float | None, reset: str | None, diale
     repairs = tuple(text for text in told if text.startswith(("node ", "edge ")))
     resets = dict.fromkeys(read.diagram.nodes, reset or spoken.dialect.reset)
     also = f"; a spike {_RESETS[reset]}, as asked" if reset is not None else ""
-    return replace(_summarised(read, resets, step), repairs=repairs, read_as=f"{spoken}{also}", doubt=spoken.doubt)
+    return replace(
+        _summarised(read, resets, step),
+        repairs=repairs,
+        dialect=spoken.name,
+        read_as=f"{spoken}{also}",
+        doubt=spoken.doubt,
+    )
 
 
 _RESETS = {"zero": "sets v to v_reset", "subtract": "lowers v by the threshold"}
@@ -251,10 +264,12 @@ def _of_neurons(node: Any, shape: Shape, reset: str) -> dict[str, Any]:
     times = tuple((field, _each(getattr(node, field))) for field in (row.rates if row else ()))
     reset = reset if row is not None and "v_reset" in row.potentials else ""
     return {
+        "said_as": str(node.metadata.get(SAID_AS, "")) if isinstance(node.metadata, dict) else "",
         "neurons": int(np.prod(shape)),
         "times": times,
         "reset_by": reset,
         "reset": _each(node.v_reset) if reset == "zero" else (),
+        "bounded": reset in ("subtract", "several") and has_lower_bound(node),
     }
 
 

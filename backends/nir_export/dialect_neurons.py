@@ -12,8 +12,9 @@ import nir
 import numpy as np
 
 Reset = Literal["zero", "subtract", "several"]
-# Where a node of plain NIR that is in memory says in its metadata below which potential its neurons don't fall.
-LOWER_BOUND = "v_lower_bound"
+# What a node of plain NIR says in its metadata while it is in memory, and no file does:
+LOWER_BOUND = "v_lower_bound"  # below which potential its neurons don't fall
+SAID_AS = "said_as"  # by which primitive the file of its tool says it, where that is another one
 
 
 @dataclass(frozen=True)
@@ -177,9 +178,10 @@ def _without_leak(node: Any, decay: Any) -> Any:
     """A node whose decay is 1 in its tool's float32 and whose input raises v by 1: IF or I; None if it leaks."""
     if (np.asarray(decay).astype(np.float32) != 1).any():
         return None
+    said = {SAID_AS: type(node).__name__}
     if not hasattr(node, "v_threshold"):
-        return nir.I(np.ones_like(node.r))
-    return nir.IF(np.ones_like(node.r), node.v_threshold, np.zeros_like(node.v_threshold))
+        return nir.I(np.ones_like(node.r), metadata=said)
+    return nir.IF(np.ones_like(node.r), node.v_threshold, np.zeros_like(node.v_threshold), metadata=said)
 
 
 def from_snntorch(node: Any, dt: float) -> Any:

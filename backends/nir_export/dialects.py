@@ -36,8 +36,6 @@ from norse.backends.nir_export.dialect_neurons import (
     with_bias,
 )
 
-DialectName = Literal["nir", "norse", "snntorch", "sinabs", "rockpool", "spyx"]  # as the table below, for type checkers
-
 
 @dataclass(frozen=True)
 class Dialect:

@@ -30,6 +30,7 @@ from norse.backends.nir_export.neurons import (
     check_reset,
     instead_of,
     is_bounded,
+    reset_of,
     starts_at_rest,
     write_neuron,
 )
@@ -204,7 +205,9 @@ class _Writer:
 
     def cautions(self, graph: Any) -> Iterator[str]:
         """Where the graph is the model only under a condition, or is not what one may look for."""
-        tool = "" if self.dialect is None else self.dialect.tool
+        if self.dialect is None:
+            return
+        tool = self.dialect.tool
         if self.single:
             yield (
                 f"{tool} fires several spikes in a tick where v reaches twice v_threshold, and "
@@ -332,12 +335,12 @@ class _Writer:
         if row.rates:
             self.steps.setdefault(float(module.dt), where)
         try:
-            reset = check_reset(row, module.p, self.dialect)
+            if self.dialect is not None:
+                check_reset(row, module.p, self.dialect)
+            reset = reset_of(module.p)
         except ValueError as error:
             self.refused.append(f"{where}: {error}")
             reset = None
-        if self.dialect is not None and self.dialect.reset == "several" and reset == "subtract":
-            self.single.append(where)
         try:
             written = write_neuron(row, module.p, float(module.dt), shape, dtype, self.scaling)
             arrays = {name: finite(value, name) for name, value in weights.items()}
@@ -352,8 +355,7 @@ class _Writer:
         name = self._add(wish, written, sources)
         if reset is not None:
             self.resets[name] = reset
-        if self.dialect is not None and row.primitive in self.dialect.bounded and not is_bounded(module.p):
-            self.unbounded[name] = where
+            self._conditions(where, name, module.p, reset)
         self.calls.setdefault(path, Calls(node.outputs[0])).nodes.append(name)
         if "recurrent_weights" in arrays:
             recurrent = self._add(
@@ -361,6 +363,14 @@ class _Writer:
             )
             self.edges.append((recurrent, name))
         self.sources[node.outputs[0]] = (name,)
+
+    def _conditions(self, where: str, name: str, p: Any, reset: Reset) -> None:
+        """Where the tool's neurons are others than the model's, as `cautions` says."""
+        if self.dialect is not None:
+            if self.dialect.reset == "several" and reset == "subtract":
+                self.single.append(where)
+            if type(self.nodes[name]) in self.dialect.bounded and not is_bounded(p):
+                self.unbounded[name] = where
 
     def _weights(self, node: Node) -> dict[str, Tensor]:
         made = self.network.graph.producers
@@ -598,10 +608,6 @@ def _layer_name(path: str, module: nn.Module) -> str:
 
 def _forward(node: Node) -> str:
     return f"the forward of layer {node.module!r}" if node.module else "its forward"
-
-
-def _arrow(edge: Edge) -> str:
-    return " -> ".join(edge)
 
 
 def _device(module: nn.Module) -> torch.device:

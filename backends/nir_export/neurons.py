@@ -18,6 +18,7 @@ from norse.backends.nir_export.dialect_neurons import LOWER_BOUND, Reset
 from norse.backends.nir_export.dialects import Dialect
 from norse.backends.nir_export.integrator import IntegratorCell, IntegratorParameters, integrator_step
 from norse.backends.nir_export.several_spikes import (
+    COUNTED,
     SeveralIAFCell,
     SeveralLIFBoxCell,
     SeveralLIFCell,
@@ -120,31 +121,45 @@ def is_bounded(p: Any) -> bool:
     return getattr(p, "reset_method", None) in (reset_subtract_bounded, kept_bounded)
 
 
-def check_reset(row: Neuron, p: Any, dialect: Dialect | None) -> Reset | None:
-    """How neurons are reset; None if they don't spike.
-
-    Raises ValueError if it is otherwise than the dialect's tool resets them, or, without a dialect, in a way that no
-    tool has.
-    """
+def reset_of(p: Any) -> Reset | None:
+    """How neurons are reset; None if they don't spike. Raises ValueError if it is in a way that no tool has."""
     method = getattr(p, "reset_method", None)
     if method is None:
         return None
-    reset = RESETS.get(method)
-    if reset is not None and (dialect is None or dialect.accepts(reset)):
-        if dialect is not None and is_bounded(p) and row.primitive not in dialect.bounded:
-            raise ValueError(
-                f"{dialect.tool} lets v of {row.primitive.__name__} fall without a bound: expected "
-                f"reset_method=reset_subtract, got {method.__name__}"
-            )
-        return reset
-    if dialect is None:
-        said, expected = "neurons are reset to v_reset or lowered by the threshold", "reset_value or reset_subtract"
-    elif dialect.reset == "zero":
-        owner, expected = ("NIR's neurons are" if dialect.is_plain else f"{dialect.tool} has neurons"), "reset_value"
-        said = f"{owner} reset to {'v_reset' if dialect.is_plain else '0'}"
-    else:
-        said, expected = f"{dialect.tool} lowers v by the threshold", "reset_subtract"
-    raise ValueError(f"{said}: expected reset_method={expected}, got {getattr(method, '__name__', method)}")
+    if method not in RESETS:
+        raise ValueError(
+            "neurons are reset to v_reset or lowered by the threshold: expected reset_method=reset_value, "
+            f"reset_subtract or reset_subtract_bounded, got {_name(method)}"
+        )
+    return RESETS[method]
+
+
+def check_reset(row: Neuron, p: Any, dialect: Dialect) -> None:
+    """Raises ValueError if neurons are reset otherwise than the dialect's tool resets them."""
+    method = getattr(p, "reset_method", None)
+    if method is None:
+        return
+    if method not in RESETS or not dialect.accepts(RESETS[method]):
+        if dialect.reset == "zero":
+            owner = "NIR's neurons are" if dialect.is_plain else f"{dialect.tool} has neurons"
+            said, expected = f"{owner} reset to {'v_reset' if dialect.is_plain else '0'}", "reset_value"
+        else:
+            often = " once a tick" if dialect.reset == "subtract" else ""
+            said, expected = f"{dialect.tool} lowers v by the threshold{often}", "reset_subtract"
+        raise ValueError(f"{said}: expected reset_method={expected}, got {_name(method)}")
+    if is_bounded(p) and row.primitive not in dialect.bounded:
+        raise ValueError(
+            f"{dialect.tool} lets v of {row.primitive.__name__} fall without a bound: expected "
+            f"reset_method=reset_subtract, got {_name(method)}"
+        )
+
+
+def _name(method: Any) -> str:
+    """As whoever made the neurons called it."""
+    for given, counted in COUNTED.items():
+        if method is counted and method is not given:
+            return f"{_name(given)} with several spikes a tick"
+    return str(getattr(method, "__name__", method))
 
 
 def write_neuron(row: Neuron, p: Any, dt: float, shape: tuple[int, ...], dtype: torch.dtype, scaling: float) -> Any:
@@ -232,10 +247,14 @@ def read_neuron(node: Any, dt: float, reset: str, integrator: str) -> ReadNeuron
     p = row.parameters(**{name: uniform(value) for name, value in fields.items()})
     several = reset == "several" and hasattr(p, "reset_method")
     if reset != "zero" and hasattr(p, "reset_method"):
-        said = node.metadata.get(LOWER_BOUND) if isinstance(node.metadata, dict) else None
-        bounded = said is not None and np.array_equal(said, -given["v_threshold"])
-        p = p._replace(reset_method=reset_subtract_bounded if bounded else reset_subtract)
+        p = p._replace(reset_method=reset_subtract_bounded if has_lower_bound(node) else reset_subtract)
     return ReadNeuron(row, p, shape, _gain(given, dt), integrator, several)
+
+
+def has_lower_bound(node: Any) -> bool:
+    """Whether neurons that are lowered by the threshold don't fall below -v_threshold."""
+    said = node.metadata.get(LOWER_BOUND) if isinstance(node.metadata, dict) else None
+    return said is not None and np.array_equal(said, -numbers(node.v_threshold))
 
 
 def shortest_time(node: Any) -> float:

@@ -24,7 +24,7 @@ def kept_bounded(z: Tensor, v: Tensor, reset: Tensor, th: Tensor) -> Tensor:
 
 
 # What a neuron of one spike does to its membrane -> the same of several: by the steps below, for each of them.
-_COUNTED: Mapping[Any, Any] = {
+COUNTED: Mapping[Any, Any] = {
     reset_subtract: kept,
     kept: kept,
     reset_subtract_bounded: kept_bounded,
@@ -70,8 +70,8 @@ class SeveralIAFCell(snn.IAFCell):
     Example:
         >>> p = snn.IAFParameters(reset_method=snn.reset_subtract_bounded)
         >>> z, state = SeveralIAFCell(p)(torch.tensor([[2.5, -7.0]]))
-        >>> z, state.v
-        (tensor([[2., 0.]]), tensor([[ 0.5000, -1.0000]]))
+        >>> z.tolist(), state.v.tolist()
+        ([[2.0, 0.0]], [[0.5, -1.0]])
     """
 
     def __init__(self, p: Any, dt: float = 0.001) -> None:
@@ -90,8 +90,8 @@ class SeveralLIFBoxCell(snn.LIFBoxCell):
 
     Example:
         >>> p = snn.LIFBoxParameters(reset_method=snn.reset_subtract)
-        >>> SeveralLIFBoxCell(p)(torch.tensor([[25.0]]))[0]
-        tensor([[2.]])
+        >>> SeveralLIFBoxCell(p)(torch.tensor([[25.0]]))[0].tolist()
+        [[2.0]]
     """
 
     def __init__(self, p: Any, dt: float = 0.001) -> None:
@@ -110,8 +110,8 @@ class SeveralLIFCell(snn.LIFCell):
 
     Example:
         >>> p = snn.LIFParameters(reset_method=snn.reset_subtract)
-        >>> SeveralLIFCell(p)(torch.tensor([[25.0]]))[0]
-        tensor([[2.]])
+        >>> SeveralLIFCell(p)(torch.tensor([[25.0]]))[0].tolist()
+        [[2.0]]
     """
 
     def __init__(self, p: Any, dt: float = 0.001) -> None:
@@ -120,9 +120,9 @@ class SeveralLIFCell(snn.LIFCell):
 
 def _counted(cell: Any, p: Any) -> Any:
     method = p.reset_method
-    if method not in _COUNTED:
+    if method not in COUNTED:
         got = getattr(method, "__name__", method)
         raise ValueError(
             f"{type(cell).__name__}: expected reset_method=reset_subtract or reset_subtract_bounded, got {got}"
         )
-    return p._replace(reset_method=_COUNTED[method])
+    return p._replace(reset_method=COUNTED[method])

@@ -8,6 +8,7 @@ import pytest
 from norse.backends.chips import page
 from norse.backends.chips.checks import CHECKS
 from norse.backends.chips.chip import read_chip, targets
+from norse.backends.nir_export.dialects import DIALECTS
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "backends" / "chips" / "data").glob("*.toml"))
@@ -22,6 +23,7 @@ def test_there_are_the_chips_that_are_promised():
 def test_every_number_has_a_unit_and_a_source(file):
     data = tomllib.loads(file.read_text())
     assert data["name"] and data["maker"] and data["tool"]
+    assert data.get("dialect", "sinabs") in DIALECTS
     for name, limit in data["limits"].items():
         assert limit["value"] not in ("", [], None), name
         assert limit["unit"] and limit["section"], name

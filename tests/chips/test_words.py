@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import norse
 import norse.torch as snn
+from norse.backends.nir_export import SeveralIAFCell
 from norse.backends.nir_export.dialects import DIALECTS
 from norse.nir_commands import check, convert, inspect, run
 
@@ -128,7 +129,32 @@ class TestFiles:
         model = snn.Lift(snn.SequentialState(nn.Conv2d(1, 4, 3, bias=False), snn.IAFCell(p)))
         x = (torch.rand(20, 1, 1, 8, 8) < 0.1).float()
         graph = quietly(norse.quantize(model, 8, example_input=x), example_input=x, dialect="sinabs", verify=False)
-        assert verdicts(norse.check(graph, "speck"), "reset", "spikes") == {("reset", "fits"), ("spikes", "fits")}
+        report = norse.check(graph, "speck")
+        assert report.fits
+        assert not report.of("differs")
+        assert verdicts(report, "reset", "spikes", "lower_bound") == {
+            ("reset", "fits"),
+            ("spikes", "fits"),
+            ("lower_bound", "fits"),
+        }
+
+    @pytest.mark.parametrize("source", ["graph", "file"])
+    def test_of_sinabs_that_say_neurons_without_a_bound_as_lif_do_not_fit_speck(self, source, tmp_path):
+        """Its LIF has no bound, and it places IF alone; to any other chip the neurons are IF."""
+        torch.manual_seed(0)
+        p = snn.IAFParameters(v_th=torch.tensor(9.0), reset_method=snn.reset_subtract)
+        model = norse.quantize(snn.Lift(snn.SequentialState(nn.Linear(4, 3, bias=False), snn.IAFCell(p))), 8)
+        graph = quietly(model, tmp_path / "a.nir", dialect="sinabs")
+        assert [type(node).__name__ for node in graph.nodes.values()] == ["Input", "Affine", "LIF", "Output"]
+        given = graph if source == "graph" else tmp_path / "a.nir"
+        report = norse.check(given, "speck")
+        (row,) = report.misfits
+        assert (row.limit, row.layer, row.used) == ("primitives", "1", "LIF")
+        assert row.text.startswith("the file says it as LIF, the chip has Conv2d, ")
+        assert row.text.endswith("with reset_method=reset_subtract_bounded it is written as IF")
+        assert verdicts(report, "lower_bound") == {("lower_bound", "differs")}
+        assert verdicts(norse.check(given, "spinnaker2"), "primitives") == {("primitives", "fits")}
+        assert norse.check(model, "speck").fits
 
     def test_of_which_the_caller_knows_the_reset(self):
         graph = norse.to_nir(network(snn.reset_value))
@@ -163,17 +189,31 @@ class TestModels:
     @pytest.mark.parametrize(
         ("reset", "expected"),
         [
-            (snn.reset_value, {("reset", "fits"), ("spikes", "differs")}),
-            (snn.reset_subtract, {("reset", "fits"), ("spikes", "differs")}),
+            (snn.reset_value, {("reset", "fits"), ("spikes", "differs"), ("lower_bound", "differs")}),
+            (snn.reset_subtract, {("reset", "fits"), ("spikes", "differs"), ("lower_bound", "differs")}),
+            (snn.reset_subtract_bounded, {("reset", "fits"), ("spikes", "differs"), ("lower_bound", "fits")}),
         ],
     )
-    def test_of_both_resets_on_speck(self, reset, expected):
+    def test_of_all_resets_on_speck(self, reset, expected):
         neurons = snn.IAFCell(snn.IAFParameters(reset_method=reset))
         model = snn.Lift(snn.SequentialState(nn.Conv2d(1, 4, 3, bias=False), neurons))
         x = torch.zeros(2, 1, 1, 8, 8)
         report = norse.check(norse.quantize(model, 8, example_input=x), "speck", example_input=x)
         assert report.fits
-        assert verdicts(report, "reset", "spikes") == expected
+        assert verdicts(report, "reset", "spikes", "lower_bound") == expected
+
+    def test_of_several_spikes_and_a_lower_bound_do_not_differ_from_speck(self):
+        p = snn.IAFParameters(reset_method=snn.reset_subtract_bounded)
+        model = snn.Lift(snn.SequentialState(nn.Linear(4, 3, bias=False), SeveralIAFCell(p)))
+        report = norse.check(norse.quantize(model, 8, decay_bits=None), "speck")
+        assert report.fits
+        assert not report.of("differs")
+
+    def test_with_a_lower_bound_are_told_where_nobody_says_that_a_chip_has_one(self):
+        p = snn.LIFParameters(torch.tensor(250.0), torch.tensor(125.0), reset_method=snn.reset_subtract_bounded)
+        for target in ("xylo", "loihi2", "spinnaker2", "brainscales2"):
+            report = norse.check(snn.SequentialState(nn.Linear(2, 3, bias=False), snn.LIF(p)), target)
+            assert any("lower bound" in row.text for row in report.of("not checked")), target
 
     def test_that_are_lowered_differ_on_spinnaker2(self):
         report = norse.check(network(), "spinnaker2")
@@ -198,7 +238,7 @@ class TestModels:
         (row,) = norse.check(snn.SequentialState(nn.Linear(2, 3), snn.LIF(p)), "xylo").rows
         assert (row.limit, row.verdict) == ("nir", "does not fit")
         assert "layer '1' (LIF)" in row.text
-        assert "expected reset_method=reset_value or reset_subtract, got halved" in row.text
+        assert "expected reset_method=reset_value, reset_subtract or reset_subtract_bounded, got halved" in row.text
 
     @pytest.mark.parametrize(("name", "value"), [("dialect", "rockpool"), ("reset", "subtract")])
     def test_say_themselves_what_they_do(self, name, value):

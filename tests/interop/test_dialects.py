@@ -12,7 +12,9 @@ from torch import nn
 
 import norse
 import norse.torch as snn
-from norse.backends.nir_export.dialects import DIALECTS, DialectName
+from norse.backends.nir_export import SeveralIAFCell
+from norse.backends.nir_export.dialect_names import DialectName
+from norse.backends.nir_export.dialects import DIALECTS
 from norse.torch.functional.reset import reset_subtract, reset_subtract_bounded
 
 from .cases import CASES, NETWORKS
@@ -208,6 +210,17 @@ class TestRefusals:
             "spyx",
             snn.IAFCell(snn.IAFParameters(reset_method=reset_subtract_bounded)),
             "Spyx 1.0.0 lets v of IF fall without a bound: expected reset_method=reset_subtract, got reset_sub",
+        ),
+        (
+            "spyx",
+            SeveralIAFCell(snn.IAFParameters(reset_method=reset_subtract)),
+            "Spyx 1.0.0 lowers v by the threshold once a tick: expected reset_method=reset_subtract, "
+            "got reset_subtract with several spikes a tick",
+        ),
+        (
+            "rockpool",
+            SeveralIAFCell(snn.IAFParameters(reset_method=reset_subtract_bounded)),
+            "fall without a bound: expected reset_method=reset_subtract, got reset_subtract_bounded with several",
         ),
         ("snntorch", snn.LIFCell(LIF), r"snnTorch 1.0.0 has neurons reset to 0: expected reset_method=reset_value"),
         ("snntorch", snn.LIFRecurrentCell(3, 3), "snnTorch 1.0.0 takes no recurrence"),

@@ -253,7 +253,7 @@ def test_all_that_is_in_the_way_is_said_at_once(tmp_path):
     with pytest.raises(ValueError, match="4 things are in the way of a file:") as error:
         norse.to_nir(model, tmp_path / "a.nir", dialect="spyx")
     lines = str(error.value).splitlines()
-    assert lines[1].startswith("- layer '1' (LIFCell): Spyx 1.0.0 lowers v by the threshold: expected reset_method=")
+    assert lines[1].startswith("- layer '1' (LIFCell): Spyx 1.0.0 lowers v by the threshold once a tick: expected ")
     assert lines[2].startswith("- layer '3' (ReLU)")
     assert lines[3].startswith("- layer '4' (LIFBoxCell): Spyx 1.0.0 lowers v by the threshold")
     assert lines[4].startswith("- node '6' (CubaLI): Spyx 1.0.0 does not take it: end the model with the layer before")

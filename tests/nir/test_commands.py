@@ -1,5 +1,6 @@
 """`norse inspect`, `norse convert`, `norse run`: what they say, write and refuse."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -23,6 +24,12 @@ def file(tmp_path):
     torch.manual_seed(1)
     norse.to_nir(snn.SequentialState(nn.Linear(3, 4), snn.LIFRecurrentCell(4, 5), nn.Linear(5, 2)), tmp_path / "a.nir")
     return tmp_path / "a.nir"
+
+
+def test_the_command_is_known_without_torch_and_nir():
+    """They take a second to import, which `norse --help` has no use for."""
+    code = "import sys, norse.demo.command, norse.nir_commands; print(*{'torch', 'nir', 'numpy'} & set(sys.modules))"
+    assert not subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 class TestInspect:

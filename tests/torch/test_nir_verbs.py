@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import nir
@@ -40,15 +41,18 @@ def lif_node(**changed: float) -> nir.LIF:
 # ---- to_nir ----------------------------------------------------------------------------------------------------------
 
 
+LOW = {"v_th": torch.tensor(0.3), "v_reset": torch.tensor(-0.2)}
+
+
 @pytest.mark.parametrize("cell", [
-    LIFCell(LIFParameters(v_th=torch.tensor(0.3), v_reset=torch.tensor(-0.2))),
-    LIFBoxCell(LIFBoxParameters(v_th=torch.tensor(0.3), v_reset=torch.tensor(-0.2))),
-    IAFCell(IAFParameters(v_reset=torch.tensor(-0.2))),
-    LIFRecurrentCell(5, 5),
-], ids=lambda cell: type(cell).__name__)  # fmt: skip
-def test_a_model_comes_back_with_the_same_spikes(cell: torch.nn.Module) -> None:
+    lambda: LIFCell(LIFParameters(**LOW)),
+    lambda: LIFBoxCell(LIFBoxParameters(**LOW)),
+    lambda: IAFCell(IAFParameters(v_reset=LOW["v_reset"])),
+    lambda: LIFRecurrentCell(5, 5, LIFParameters(**LOW)),
+], ids=["LIFCell", "LIFBoxCell", "IAFCell", "LIFRecurrentCell"])  # fmt: skip
+def test_a_model_comes_back_with_the_same_spikes(cell: Callable[[], torch.nn.Module]) -> None:
     torch.manual_seed(0)
-    model = SequentialState(torch.nn.Linear(3, 5), cell, torch.nn.Linear(5, 2), LIBoxCell())
+    model = SequentialState(torch.nn.Linear(3, 5), cell(), torch.nn.Linear(5, 2), LIBoxCell())
     x = 5 * torch.rand(50, 2, 3)
     with torch.no_grad():
         assert (run(SequentialState(*model[:2]), x) > 0).any()

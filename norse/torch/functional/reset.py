@@ -65,7 +65,7 @@ def reset_subtract_bounded(z: Tensor, v: Tensor, reset: Tensor, th: Tensor) -> T
     """Lowers the membrane by the threshold where there is a spike, and holds it at -th from below, as chips do.
 
     v' = max((1 - z) v + z (v - th), -th). Neurons without a leak would fall without end under inhibition; those of
-    Sinabs and of Speck don't.
+    Sinabs, which places networks on Speck, don't.
 
     Args:
         z: spikes, 0 or 1, [B, N] or any shape.
