@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from math import inf
 
 from norse.backends.cpu.threads import gomp_parallel, gomp_size
 
@@ -12,6 +13,7 @@ from norse.backends.cpu.threads import gomp_parallel, gomp_size
 #   backward  N = 128: 0.87 and 0.66, 256: 2.8 and 2.0 (3.0), 512: 12.9 and 8.0 (9.9)
 _SPIKES_EACH, _GRADIENTS_EACH = 256, 128
 _WORTH_SHARING = 1.25  # times as long as with all threads at work: what threads with samples of their own may take
+_TRIED = 4  # runs, one way and the other in turn, before there is a choice
 _AGAIN = 16  # times what the slower way takes, until it is tried again: it then costs a sixteenth at most
 
 
@@ -42,23 +44,29 @@ class Pace:
     processes use them too. Then each meeting may take as long as the system lets the other process run.
     """
 
-    alone: float | None = None
-    shared: float | None = None
+    alone: float = inf
+    shared: float = inf
+    runs: int = 0
     since: float = 0.0  # seconds of the faster way, since the slower was tried
 
     def shares(self, ticks: int) -> bool:
         """Whether the next run is one of threads that share neurons."""
-        if self.alone is None or self.shared is None:
-            return self.alone is not None
+        if self.runs < _TRIED:
+            return self.runs % 2 == 1
         slower = max(self.alone, self.shared) * ticks
         return (self.shared < self.alone) != (self.since >= _AGAIN * slower)
 
     def note(self, shared: bool, seconds: float, ticks: int) -> None:
         """A run took so long."""
-        known = self.alone is not None and self.shared is not None
-        again = known and shared != (self.shared < self.alone)  # type: ignore[operator]
-        self.since = 0.0 if again or not known else self.since + seconds
+        self.runs += 1
+        again = self.runs <= _TRIED or shared != (self.shared < self.alone)
+        self.since = 0.0 if again else self.since + seconds
         if shared:
-            self.shared = seconds / ticks
+            self.shared = _of_late(self.shared, seconds / ticks)
         else:
-            self.alone = seconds / ticks
+            self.alone = _of_late(self.alone, seconds / ticks)
+
+
+def _of_late(before: float, now: float) -> float:
+    """What else the machine does makes a run longer by chance, and never shorter."""
+    return now if now < before else before + (now - before) / 4

@@ -55,7 +55,7 @@ static inline void norse_gather(const T* x, const int32_t* index, int64_t found,
 }
 
 // The same for `Rows` rows without zeros: each row of the matrix is read once for all of them. The sums over so many
-// inputs are added to what is in `out`.
+// inputs are added to what is in `out`, if there were others before.
 template <typename T, int Rows, int Vectors>
 static inline void norse_dense(const T* const* x, const T* matrix, T* const* out, int64_t n, int64_t begin, int64_t end,
                                int64_t outputs) {
@@ -75,6 +75,10 @@ static inline void norse_dense(const T* const* x, const T* matrix, T* const* out
     for (int j = 0; j < Vectors; ++j) ((vector*)(out[r] + n))[j] = sum[r][j];
 }
 
+// By some rows of the matrix at a time: they are pages apart, and of more than 16 the processor fetches none ahead.
+// With more rows of x, sums are moved more often for each weight, so chunks are longer. Measured against whole columns,
+// one row of x: 75 us became 57 for 1000 inputs and outputs, 430 became 235 for 2000; four rows of 512: 40 became 48
+// with chunks of 16, and 42 with 64.
 template <typename T, int Rows>
 static inline void norse_dense_rows(const T* const* x, const T* matrix, T* const* out, int64_t inputs,
                                     int64_t outputs, int64_t columns) {
