@@ -55,7 +55,7 @@ def workloads(tables: Tables, threads: int, file: Path) -> None:
 
 
 def scaling(tables: Tables, axis: str, threads: int, file: Path) -> None:
-    """Lines: the time of each contestant over one of W1's sizes, with quartiles; the machine's limit."""
+    """Lines: the time of each contestant over a size, with quartiles; the machine's limit."""
     found = {name: row for name, row in tables.of("scaling", threads).items() if name.startswith(f"{axis}=")}
     if not found:
         return

@@ -149,7 +149,8 @@ class Tables:
         text = []
         for axis, of_axis in names.items():
             rows = {name: found[name] for name in of_axis if name in found}
-            text += self.grid(f"W1 over {axis}, milliseconds.", rows, lambda _, result: milliseconds(result.median))
+            over = "Recurrent LIF at batch 1, over its neurons" if axis == "recurrent" else f"W1 over {axis}"
+            text += self.grid(f"{over}, milliseconds.", rows, lambda _, result: milliseconds(result.median))
             text += [f"![cost over {axis}](scaling-{axis}-{threads}.png)", ""] if rows else []
         return text
 

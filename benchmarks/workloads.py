@@ -108,6 +108,12 @@ def one_layer(name: str, n: int, ticks: int, batch: int, density: float, model: 
     return Workload(name, f"Linear {n} -> {n}, {model}", layers, ticks, batch, (n,), density)
 
 
+def one_recurrent(n: int) -> Workload:
+    """n recurrent LIF neurons at batch 1."""
+    layers = (Layer("recurrent", n, n),)
+    return Workload(f"recurrent={n}", f"{n} recurrent LIF at batch 1", layers, 300, 1, (n,), 0.05)
+
+
 _MLP = (Layer("linear", 784, 512), LIF, Layer("linear", 512, 256), LIF, Layer("linear", 256, 10), LIF)
 _RECURRENT = (Layer("recurrent", 700, 256), Layer("linear", 256, 20), LI)
 _CONV = (
@@ -136,12 +142,13 @@ TABLE = (
 # W1, ten times as long: what a backward keeps grows with T.
 LONG = (one_layer("W1 long", 512, 5000, 16, 0.02),)
 
-# W1, with one of its sizes changed at a time.
+# W1, with one of its sizes changed at a time; and what has a single sample to share out among threads.
 SCALING = {
     "N": tuple(one_layer(f"N={n}", n, 500, 16, 0.02) for n in (64, 128, 256, 512, 1024, 2048)),
     "T": tuple(one_layer(f"T={t}", 512, t, 16, 0.02) for t in (50, 100, 200, 500, 1000, 2000)),
     "B": tuple(one_layer(f"B={b}", 512, 500, b, 0.02) for b in (1, 2, 4, 8, 16, 32, 64)),
     "density": tuple(one_layer(f"density={d}", 512, 500, 16, d) for d in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)),
+    "recurrent": tuple(one_recurrent(n) for n in (128, 256, 512, 1024, 2048)),
 }
 
 # W1 with other neurons. "UserLIF" is LIF's arithmetic, written outside of the library.
