@@ -4,7 +4,7 @@ import ctypes
 from functools import cache
 from typing import Any
 
-VERSION = 2  # NORSE_KERNEL_VERSION
+VERSION = 3  # NORSE_KERNEL_VERSION
 
 
 class Buffer(ctypes.Structure):
@@ -44,4 +44,5 @@ class Call(ctypes.Structure):
         ("neuron_end", ctypes.c_int64),
         ("neurons", ctypes.c_int64),
         ("scratch", ctypes.c_void_p),
+        ("member", ctypes.c_void_p),
     )

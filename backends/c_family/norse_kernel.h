@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#define NORSE_KERNEL_VERSION 2
+#define NORSE_KERNEL_VERSION 3
 
 // How a buffer stores its values. Kernels read and write NORSE_ELEMENT; the others are for spikes between layers.
 enum norse_storage : int32_t { NORSE_ELEMENT = 0, NORSE_BYTE = 1, NORSE_BIT = 2, NORSE_INDEX = 3 };
@@ -16,6 +16,8 @@ struct norse_buffer {
   int32_t element_size;
 };
 
+struct norse_member;
+
 struct norse_call {
   int32_t version;
   int32_t buffer_count;
@@ -25,6 +27,7 @@ struct norse_call {
   int64_t neuron_begin, neuron_end;
   int64_t neurons;  // of a whole sample
   char* scratch;  // of the calling thread, aligned to 64 bytes
+  norse_member* member;  // where threads share the samples' neurons: which of them calls; else null
 };
 
 typedef void (*norse_kernel)(const norse_call*);

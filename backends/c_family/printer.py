@@ -24,7 +24,7 @@ _RESERVED = frozenset(
     private protected public register reinterpret_cast restrict return short signed sizeof static static_assert
     static_cast struct switch template this thread_local throw true try typedef typeid typename union unsigned using
     virtual void volatile wchar_t while xor xor_eq
-    call count tick sample neuron given buffers place first""".split()  # noqa: SIM905
+    call count tick sample samples neuron events given buffers place first""".split()  # noqa: SIM905
 )
 
 

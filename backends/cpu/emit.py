@@ -120,7 +120,7 @@ class _Emitter:
         values, matrix = node.uses
         type_ = c_type(self.graph, node.output)
         operands = ", ".join((*self._rows_of_all(values), identifier(matrix), *self._rows_of_all(node.output)))
-        return f"norse_products<{type_}>({operands}, samples, count, count, events);"
+        return f"norse_products<{type_}>({operands}, samples, call->neurons, call->neurons, events, call->member);"
 
     def _rows_of_all(self, name: str) -> tuple[str, str]:
         """Where the first sample's row is, and how many values further the next one's."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from time import perf_counter
 from typing import Any, Protocol
 
 import torch
@@ -17,7 +18,8 @@ from norse.backends.c_family.call import BUFFER_FORMAT, VERSION, Buffer, Call, b
 from norse.backends.cpu.build import load_runtime
 from norse.backends.cpu.emit import emit_cpp, scratch_rows
 from norse.backends.cpu.memory import empty
-from norse.backends.cpu.threads import gomp_parallel, threads_for
+from norse.backends.cpu.sharing import Pace, team_for
+from norse.backends.cpu.threads import gomp_parallel, gomp_size, threads_for
 from norse.compiler.region import Kernel, Kind
 
 _SAMPLES = 8  # that share what a synapse reads of its matrix
@@ -35,6 +37,16 @@ def driver() -> ctypes.CDLL:
         ctypes.c_int64,
         ctypes.c_int64,
         ctypes.c_int32,
+        ctypes.c_void_p,
+    )
+    library.norse_run_together.restype = ctypes.c_int
+    library.norse_run_together.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+        ctypes.c_int64,
+        ctypes.c_int64,
+        ctypes.c_int32,
+        ctypes.c_void_p,
         ctypes.c_void_p,
     )
     library.norse_transpose_float32.restype = None
@@ -97,6 +109,7 @@ class Executable:
         states = tuple(dtype for _, _, dtype in self._registers)
         of = (*(dtype for _, _, dtype in self._inputs), *states, *self._outputs, *states)
         self._element_sizes = tuple(dtype.itemsize for dtype in of)
+        self._paces: dict[tuple[int, int, int], Pace] = {}  # by samples, neurons and threads
         driver()
 
     def bind(
@@ -143,18 +156,35 @@ class Executable:
             size = self.scratch_rows * b * ((n * 8 + 63) // 64 * 64)
             recorder.kernel(self.function, call, size, buffers, bound.tensors)
             return made, final
+        members = team_for(b, n, threads, gradients=self.kernel.reverse) if self.kernel.mixes_neurons else 1
+        if members > 1 and end > begin:
+            pace = self._paces.setdefault((b, n, members), Pace())
+            shared, start = pace.shares(end - begin), perf_counter()
+            status = self._run(call, threads, members if shared else 1)
+            pace.note(shared, perf_counter() - start, end - begin)
+        else:
+            status = self._run(call, threads, 1)
+        if status:
+            raise RuntimeError(f"norse kernel driver: {('', 'version', 'storage', 'out of memory')[status]}")
+        return made, final
+
+    def _run(self, call: Call, threads: int, members: int) -> int:
+        """On threads with samples or neurons of their own, or on `members` that share the neurons of all samples."""
+        samples, mixes, address = call.sample_end, self.kernel.mixes_neurons, ctypes.addressof(call)
+        if members > 1:
+            together = driver().norse_run_together
+            tile = min(_SAMPLES, samples)
+            return int(together(self.function, address, tile, self.scratch_rows, members, gomp_parallel(), gomp_size()))
         status = driver().norse_run(
             self.function,
-            ctypes.addressof(call),
-            min(_SAMPLES, -(-b // threads)) if self.kernel.mixes_neurons else 1,
-            n if self.kernel.mixes_neurons else _NEURONS,
+            address,
+            min(_SAMPLES, -(-samples // threads)) if mixes else 1,
+            call.neurons if mixes else _NEURONS,
             self.scratch_rows,
             threads,
             gomp_parallel(),
         )
-        if status:
-            raise RuntimeError(f"norse kernel driver: {('', 'version', 'storage', 'out of memory')[status]}")
-        return made, final
+        return int(status)
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,19 @@ def gomp_parallel() -> int | None:
 
     Others may be loaded as well (scikit-learn brings one), so it's looked up through torch's library.
     """
+    return _of_torch("GOMP_parallel")
+
+
+@cache
+def gomp_size() -> int | None:
+    """`omp_get_num_threads` of the same library: of a parallel region, the threads that it has got."""
+    return _of_torch("omp_get_num_threads")
+
+
+def _of_torch(name: str) -> int | None:
     try:
         library = ctypes.CDLL(str(next((Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"))))
     except (OSError, StopIteration):
         return None
-    symbol = getattr(library, "GOMP_parallel", None)
+    symbol = getattr(library, name, None)
     return None if symbol is None else ctypes.cast(symbol, ctypes.c_void_p).value

@@ -129,7 +129,7 @@ while xor xor_eq NAN INFINITY NULL HUGE_VAL
 """.split()  # noqa: SIM905
 
 
-@pytest.mark.parametrize("name", [*KEYWORDS, "call", "count", "tick", "sample", "neuron", "v_row"])
+@pytest.mark.parametrize("name", [*KEYWORDS, "call", "count", "tick", "sample", "samples", "neuron", "events", "v_row"])
 def test_a_name_that_means_something_in_c_is_written_otherwise(name: str) -> None:
     assert identifier(name) == f"{name}_"
 

@@ -102,6 +102,15 @@ inline int list_bits_alone(uint64_t bits, int32_t first, int32_t* index) {
   return count;
 }
 
+// The places of what is not zero; `analog` says whether one of them is not one either.
+template <typename T>
+inline int64_t norse_active(const T* x, int64_t count, int32_t* index, bool& analog) {
+  int64_t found = 0;
+  for (int64_t k = 0; k < count; k += 64)
+    found += list_bits(active_bits<T>(x + k, (int)(count - k < 64 ? count - k : 64), analog), (int32_t)k, index + found);
+  return found;
+}
+
 // The places of bits in rows of words, one row after the other: `last` is where those of all rows end.
 inline int32_t* list_row(const uint64_t* words, int64_t count, int32_t* index, const int32_t* last) {
   for (int64_t word = 0; word < count; ++word)
