@@ -15,7 +15,7 @@ from norse.backends.at_spikes import Sizes
 from norse.backends.c_family.call import VERSION, Call
 from norse.backends.cpu import convolution, pooling, synapse
 from norse.backends.cpu.convolution import shape_of
-from norse.backends.cpu.events import Bits, Events, Spikes, fill, join_rows
+from norse.backends.cpu.events import MOST_EVENTS, Bits, Events, Spikes, fill, join_rows
 from norse.backends.cpu.fused_convolution import FusedConvolution
 from norse.backends.cpu.fused_linear import FusedLinear
 from norse.backends.cpu.fused_loop import WRONG, FusedSynapse, Loop
@@ -39,7 +39,11 @@ class FusedLayers:
     def takes(self, layer: nn.Module | None) -> bool:
         return layer is None or isinstance(layer, (nn.Linear, *_CONVOLUTIONS))
 
-    def shape(self, layer: nn.Module | None, x: Tensor, weight: Tensor) -> tuple[int, ...] | None:
+    def shape(
+        self, layer: nn.Module | None, x: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> tuple[int, ...] | None:
+        if is_recorded() or not takes(x, weight, bias):
+            return None
         if isinstance(layer, _CONVOLUTIONS):
             of = None if x.ndim < 3 else shape_of(layer, (prod(x.shape[:2]), *x.shape[2:]))
             return None if of is None else (*x.shape[:2], weight.shape[0], *of.out[4 - weight.ndim :])
@@ -81,7 +85,13 @@ class FusedLayers:
         made = pooling.pool_events(layer, x, spikes.events)
         return None if made is None else (made[0], SpikeTrain(made[1], in_memory=False))
 
-    def join(self, tensors: Sequence[Tensor], spikes: Sequence[SpikeTrain], dim: int) -> tuple[Tensor, SpikeTrain]:
+    def join(
+        self, tensors: Sequence[Tensor], spikes: Sequence[SpikeTrain], dim: int
+    ) -> tuple[Tensor, SpikeTrain] | None:
+        around = {(x.dtype, x.ndim, x.shape[:dim], x.shape[dim + 1 :]) for x in tensors}
+        row = sum(prod(x.shape[dim:]) for x in tensors)
+        if len(around) > 1 or row > MOST_EVENTS or not all(x.numel() for x in tensors):
+            return None
         lists = [each.events.in_rows_of(prod(x.shape[dim:])) for x, each in zip(tensors, spikes, strict=True)]
         made = _Join.apply(dim, *tensors)  # type: ignore[no-untyped-call]
         return made, SpikeTrain(join_rows(lists, tensors[0].dtype), in_memory=False)
@@ -97,9 +107,7 @@ def _fits(call: FusedCall) -> bool:
     current = program.inputs[call.current]
     outputs = neurons if call.weight.ndim == 2 else call.weight.shape[0]
     return (
-        takes(call.x, call.weight, call.bias)
-        and not is_recorded()
-        and not program.forward.mixes_neurons
+        not program.forward.mixes_neurons
         and not program.masks  # what backward reads is kept at spikes, piece by piece
         and program.forward.dtype(current) == call.x.dtype
         and current not in program.read_by_backward
