@@ -214,8 +214,9 @@ class _Pool(torch.autograd.Function):
         if not of.window.largest:
             return _spread(grad, (of.planes, *of.size), of.window.size).view(ctx.shape), None, None, None, None
         x = empty(tuple(ctx.shape), grad.dtype)
-        tensors = (t.data_ptr() for t in (*ctx.saved_tensors, grad, x))
-        _library(grad.dtype).norse_spread_largest(of.numbers, *tensors, threads_for(x.numel()), gomp_parallel())
+        kept = ctx.saved_tensors  # held by nobody else where a hook made them again
+        pointers = (t.data_ptr() for t in (*kept, grad, x))
+        _library(grad.dtype).norse_spread_largest(of.numbers, *pointers, threads_for(x.numel()), gomp_parallel())
         return x, None, None, None, None
 
 
