@@ -5,6 +5,7 @@ spikes that only such layers read. Backward, the two go one after the other.
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from norse.backends.at_spikes import Sizes
 from norse.backends.c_family.call import VERSION, Call
 from norse.backends.cpu import convolution, pooling, synapse
+from norse.backends.cpu.build import load_runtime
 from norse.backends.cpu.convolution import shape_of
 from norse.backends.cpu.events import MOST_EVENTS, Bits, Events, Spikes, fill, join_rows
 from norse.backends.cpu.fused_convolution import FusedConvolution
@@ -23,7 +25,7 @@ from norse.backends.cpu.memory import empty
 from norse.backends.cpu.run import Executable, is_recorded
 from norse.backends.cpu.synapse import takes
 from norse.backends.operators import BuiltRegion, refuse_a_graph, registered_region, save, saved, stand_in
-from norse.compiler.backend import FusedCall, FusedResults, SpikeTrain
+from norse.compiler.backend import BackendUnavailable, FusedCall, FusedResults, SpikeTrain
 from norse.compiler.region import Kernel
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
@@ -52,7 +54,8 @@ class FusedLayers:
         return (*x.shape[:-1], weight.shape[0])
 
     def __call__(self, call: FusedCall) -> FusedResults | None:
-        region = registered_region(call.program.key, "cpu") if _fits(call) else None
+        ready = _fits(call) and _is_built(isinstance(call.layer, _CONVOLUTIONS), call.x.dtype)
+        region = registered_region(call.program.key, "cpu") if ready else None
         found = None if region is None else self._synapse(call)
         if region is None or found is None:
             return None
@@ -82,7 +85,10 @@ class FusedLayers:
         return pooling.window_of(layer) is not None
 
     def pool(self, layer: nn.Module, x: Tensor, spikes: SpikeTrain) -> tuple[Tensor, SpikeTrain] | None:
-        made = pooling.pool_events(layer, x, spikes.events)
+        try:
+            made = pooling.pool_events(layer, x, spikes.events)
+        except BackendUnavailable:
+            return None
         return None if made is None else (made[0], SpikeTrain(made[1], in_memory=False))
 
     def join(
@@ -99,6 +105,20 @@ class FusedLayers:
     def dense(self, x: Tensor, spikes: SpikeTrain) -> Tensor:
         """The tensor that `x` stands for."""
         return _Dense.apply(x, spikes.events)  # type: ignore[no-any-return, no-untyped-call]
+
+
+@cache
+def _is_built(convolution: bool, dtype: torch.dtype) -> bool:
+    """Whether there is, or can be built, all that such a layer runs on, backward too, and what brings its spikes to
+    memory: the loop may be there from a time with a compiler."""
+    names = ("fused_convolution", "convolution") if convolution else ("fused_linear",)
+    try:
+        for name in (*names, "synapse"):
+            load_runtime(name, dtype)
+        load_runtime("lists")
+    except BackendUnavailable:
+        return False
+    return True
 
 
 def _fits(call: FusedCall) -> bool:
