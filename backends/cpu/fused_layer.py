@@ -153,7 +153,9 @@ class _Forward:
 
     def run(self, tensors: dict[str, Tensor], sizes: Sizes) -> tuple[list[Tensor], list[Tensor]]:
         call, place = self.call, self.executable.places
-        current, emitted = call.program.inputs[call.current], call.emitted
+        current = call.program.inputs[call.current]
+        # Of another dtype than the currents are, spikes stay as the kernel writes them.
+        emitted = None if call.emitted is None or self.kernel.dtype(call.emitted) != call.x.dtype else call.emitted
         in_memory = call.in_memory or emitted in call.program.read_by_backward
         nowhere = {call.program.reach, *(() if in_memory else (emitted,))}
         outputs = [

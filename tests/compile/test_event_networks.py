@@ -104,6 +104,19 @@ class Chain(nn.Module):
         return torch.stack(made)
 
 
+class Read(Chain):
+    """Which gives the first neurons' spikes as well."""
+
+    def forward(self, x: Tensor) -> Any:
+        first, last, made, spikes = None, None, [], []
+        for tick in x:
+            z, first = self.neurons[0](self.first[0](tick), first)
+            out, last = self.last(self.second(self.between(z)), last)
+            made.append(out)
+            spikes.append(z)
+        return torch.stack(made), torch.stack(spikes)
+
+
 def frames() -> Tensor:
     return spikes(20, 2, 2, 12, 12, density=0.3)
 
@@ -127,6 +140,28 @@ def test_spikes_of_two_dtypes_are_joined_by_torch() -> None:
     model.second.double()
     made, _ = same(model, frames())
     assert [did for did, _ in made] == [True] * 3
+
+
+@pytest.mark.parametrize("to", [torch.float32, torch.float64])
+@pytest.mark.parametrize("network", [Chain, Read])
+def test_spikes_of_another_dtype_than_the_currents_are_in_memory(network: type[Chain], to: torch.dtype) -> None:
+    def step(x: Tensor, v: Tensor, p: Any, dt: float) -> tuple[Tensor, Tensor]:
+        v = 0.875 * v + x
+        return (v > 1).to(to), torch.where(v > 1, 0, v)
+
+    torch.manual_seed(2)
+    model = network(lambda z: functional.max_pool2d(z, 2))
+    model.neurons[0] = snn.SNNCell(step, torch.zeros_like, None)
+    model.first.to(torch.float32 if to == torch.float64 else torch.float64)
+    model.second.to(to)
+    x = frames().to(model.first[0].weight.dtype)
+    compiled = norse.compile(model, sparse=True)
+    compiled(x)
+    made = watch(compiled)
+    for a, b in zip(observe(compiled, x).leaves, observe(model, x).leaves, strict=True):
+        assert a.dtype == b.dtype == to
+        assert torch.equal(a, b)
+    assert made == [(True, False)] * 2
 
 
 @pytest.mark.parametrize("pool", [functional.avg_pool2d, torch.max_pool2d])
