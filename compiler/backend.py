@@ -69,9 +69,7 @@ class Fuses(Protocol):
     def takes(self, layer: nn.Module | None) -> bool:
         """Whether it may fuse this layer; None is a neuron's linear synapse."""
 
-    def shape(
-        self, layer: nn.Module | None, x: Tensor, weight: Tensor, bias: Tensor | None
-    ) -> tuple[int, ...] | None:
+    def shape(self, layer: nn.Module | None, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[int, ...] | None:
         """Of the currents that the layer gives for x, which are of its dtype; None where it is not to be fused."""
 
     def __call__(self, call: FusedCall) -> FusedResults | None:

@@ -41,9 +41,7 @@ class FusedLayers:
     def takes(self, layer: nn.Module | None) -> bool:
         return layer is None or isinstance(layer, (nn.Linear, *_CONVOLUTIONS))
 
-    def shape(
-        self, layer: nn.Module | None, x: Tensor, weight: Tensor, bias: Tensor | None
-    ) -> tuple[int, ...] | None:
+    def shape(self, layer: nn.Module | None, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[int, ...] | None:
         if is_recorded() or not takes(x, weight, bias):
             return None
         if isinstance(layer, _CONVOLUTIONS):

@@ -51,7 +51,8 @@ def window_of(layer: nn.Module) -> Window | None:
     if not isinstance(layer, _AVERAGES + _LARGEST):
         return None
     size = _pair(layer, layer.kernel_size, 1)
-    stride = _pair(layer, layer.stride, 1) if layer.stride != () and layer.stride != [] else size  # torch's own default
+    given: Any = layer.stride
+    stride = size if given in ((), []) else _pair(layer, given, 1)  # torch's own default
     if isinstance(layer, _AVERAGES):
         divided = getattr(layer, "divisor_override", None) is None
         plain = stride == size and _pair(layer, layer.padding, 0) == (0, 0) and not layer.ceil_mode and divided

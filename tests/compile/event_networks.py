@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 import norse.torch as snn
 
@@ -36,7 +35,7 @@ class Operation:
     state: int | None = None  # of a neuron
 
 
-class Events(nn.Module):
+class Network(nn.Module):
     """A network as a list of operations. `over_time`: it has the loop over time itself, else it is for one tick."""
 
     def __init__(self, operations: list[Operation], layers: nn.ModuleList, outputs: list[int], loop: bool) -> None:
@@ -172,7 +171,8 @@ class _Drawn:
             (other, axis)
             for other, value in enumerate(self.values)
             for axis in range(len(shape))
-            if len(value.shape) == len(shape) and value.exact
+            if len(value.shape) == len(shape)
+            and value.exact
             and all(a == b for k, (a, b) in enumerate(zip(shape, value.shape, strict=True)) if k != axis)
         ]
         other, axis = choose.choice(pairs)
@@ -202,7 +202,7 @@ def draw(seed: int) -> tuple[nn.Module, Tensor]:
                 start = drawn.join(start)
         last = drawn.neurons(drawn.synapse(start))
     outputs = [last] if choose.random() < 0.7 else [last, choose.choice(range(1, len(drawn.values)))]
-    model: nn.Module = Events(drawn.operations, drawn.layers, outputs, loop := choose.random() < 0.5)
+    model: nn.Module = Network(drawn.operations, drawn.layers, outputs, loop := choose.random() < 0.5)
     ticks, batch = choose.choice([1, 6, 20]), choose.choice([1, 2, 5])
     x = (torch.rand(ticks, batch, *sizes) < choose.choice([0.1, 0.4])).to(dtype)
     if choose.random() < 0.1:

@@ -1,5 +1,5 @@
-"""Networks of convolutions, pooling, shapes and concatenation that nobody thought of, and what else was found about them:
-eager's spikes and gradients.
+"""Networks of convolutions, pooling, shapes and concatenation that nobody thought of, and what else was found about
+them: eager's spikes and gradients.
 
 With NORSE_EVENT_NETWORKS=500 there are as many.
 """
