@@ -69,8 +69,8 @@ class Fuses(Protocol):
     def takes(self, layer: nn.Module | None) -> bool:
         """Whether it may fuse this layer; None is a neuron's linear synapse."""
 
-    def shape(self, layer: nn.Module | None, x: Tensor, weight: Tensor) -> tuple[int, ...] | None:
-        """Of the currents that the layer gives for x; None where it is not to be fused."""
+    def shape(self, layer: nn.Module | None, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[int, ...] | None:
+        """Of the currents that the layer gives for x, which are of its dtype; None where it is not to be fused."""
 
     def __call__(self, call: FusedCall) -> FusedResults | None:
         """None where the two are to be computed one after the other."""
@@ -81,8 +81,10 @@ class Fuses(Protocol):
     def pool(self, layer: nn.Module, x: Tensor, spikes: SpikeTrain) -> tuple[Tensor, SpikeTrain] | None:
         """The tensor's pooled, as something of its shape, and the events; None of what is to be in memory."""
 
-    def join(self, tensors: Sequence[Tensor], spikes: Sequence[SpikeTrain], dim: int) -> tuple[Tensor, SpikeTrain]:
-        """Their concatenation, as something of its shape, and the events."""
+    def join(
+        self, tensors: Sequence[Tensor], spikes: Sequence[SpikeTrain], dim: int
+    ) -> tuple[Tensor, SpikeTrain] | None:
+        """Their concatenation, as something of its shape, and the events; None of what torch is to join, or refuse."""
 
     def dense(self, x: Tensor, spikes: SpikeTrain) -> Tensor:
         """The tensor that `x` stands for."""

@@ -16,7 +16,7 @@ from norse.backends.cpu.memory import empty
 from norse.backends.cpu.threads import gomp_parallel, threads_for
 
 _ALONE = 1 << 19  # values; one thread lists fewer in one pass, before two of them would be through the two passes
-_MOST_EVENTS = (1 << 31) - 64  # places are numbers of 32 bits
+MOST_EVENTS = (1 << 31) - 64  # places are numbers of 32 bits
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def find_events(rows: Tensor, most: int) -> Events | None:
         return None
     count, inputs = rows.shape
     library, begin = _library(rows.dtype), torch.empty(count + 1, dtype=torch.int32)
-    analog, most = ctypes.c_int32(), min(most, _MOST_EVENTS)
+    analog, most = ctypes.c_int32(), min(most, MOST_EVENTS)
     x, first = rows.data_ptr(), begin.data_ptr()
     if rows.numel() < _ALONE:
         found = library.norse_find_and_list(x, count, inputs, most, first, ctypes.byref(analog))

@@ -5,6 +5,7 @@ spikes that only such layers read. Backward, the two go one after the other.
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any, Literal
 
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from norse.backends.at_spikes import Sizes
 from norse.backends.c_family.call import VERSION, Call
 from norse.backends.cpu import convolution, pooling, synapse
+from norse.backends.cpu.build import load_runtime
 from norse.backends.cpu.convolution import shape_of
-from norse.backends.cpu.events import Bits, Events, Spikes, fill, join_rows
+from norse.backends.cpu.events import MOST_EVENTS, Bits, Events, Spikes, fill, join_rows
 from norse.backends.cpu.fused_convolution import FusedConvolution
 from norse.backends.cpu.fused_linear import FusedLinear
 from norse.backends.cpu.fused_loop import WRONG, FusedSynapse, Loop
@@ -23,7 +25,7 @@ from norse.backends.cpu.memory import empty
 from norse.backends.cpu.run import Executable, is_recorded
 from norse.backends.cpu.synapse import takes
 from norse.backends.operators import BuiltRegion, refuse_a_graph, registered_region, save, saved, stand_in
-from norse.compiler.backend import FusedCall, FusedResults, SpikeTrain
+from norse.compiler.backend import BackendUnavailable, FusedCall, FusedResults, SpikeTrain
 from norse.compiler.region import Kernel
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
@@ -39,7 +41,9 @@ class FusedLayers:
     def takes(self, layer: nn.Module | None) -> bool:
         return layer is None or isinstance(layer, (nn.Linear, *_CONVOLUTIONS))
 
-    def shape(self, layer: nn.Module | None, x: Tensor, weight: Tensor) -> tuple[int, ...] | None:
+    def shape(self, layer: nn.Module | None, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[int, ...] | None:
+        if is_recorded() or not takes(x, weight, bias):
+            return None
         if isinstance(layer, _CONVOLUTIONS):
             of = None if x.ndim < 3 else shape_of(layer, (prod(x.shape[:2]), *x.shape[2:]))
             return None if of is None else (*x.shape[:2], weight.shape[0], *of.out[4 - weight.ndim :])
@@ -48,7 +52,8 @@ class FusedLayers:
         return (*x.shape[:-1], weight.shape[0])
 
     def __call__(self, call: FusedCall) -> FusedResults | None:
-        region = registered_region(call.program.key, "cpu") if _fits(call) else None
+        ready = _fits(call) and _is_built(isinstance(call.layer, _CONVOLUTIONS), call.x.dtype)
+        region = registered_region(call.program.key, "cpu") if ready else None
         found = None if region is None else self._synapse(call)
         if region is None or found is None:
             return None
@@ -78,10 +83,19 @@ class FusedLayers:
         return pooling.window_of(layer) is not None
 
     def pool(self, layer: nn.Module, x: Tensor, spikes: SpikeTrain) -> tuple[Tensor, SpikeTrain] | None:
-        made = pooling.pool_events(layer, x, spikes.events)
+        try:
+            made = pooling.pool_events(layer, x, spikes.events)
+        except BackendUnavailable:
+            return None
         return None if made is None else (made[0], SpikeTrain(made[1], in_memory=False))
 
-    def join(self, tensors: Sequence[Tensor], spikes: Sequence[SpikeTrain], dim: int) -> tuple[Tensor, SpikeTrain]:
+    def join(
+        self, tensors: Sequence[Tensor], spikes: Sequence[SpikeTrain], dim: int
+    ) -> tuple[Tensor, SpikeTrain] | None:
+        around = {(x.dtype, x.ndim, x.shape[:dim], x.shape[dim + 1 :]) for x in tensors}
+        row = sum(prod(x.shape[dim:]) for x in tensors)
+        if len(around) > 1 or row > MOST_EVENTS or not all(x.numel() for x in tensors):
+            return None
         lists = [each.events.in_rows_of(prod(x.shape[dim:])) for x, each in zip(tensors, spikes, strict=True)]
         made = _Join.apply(dim, *tensors)  # type: ignore[no-untyped-call]
         return made, SpikeTrain(join_rows(lists, tensors[0].dtype), in_memory=False)
@@ -91,15 +105,27 @@ class FusedLayers:
         return _Dense.apply(x, spikes.events)  # type: ignore[no-any-return, no-untyped-call]
 
 
+@cache
+def _is_built(convolution: bool, dtype: torch.dtype) -> bool:
+    """Whether there is, or can be built, all that such a layer runs on, backward too, and what brings its spikes to
+    memory: the loop may be there from a time with a compiler."""
+    names = ("fused_convolution", "convolution") if convolution else ("fused_linear",)
+    try:
+        for name in (*names, "synapse"):
+            load_runtime(name, dtype)
+        load_runtime("lists")
+    except BackendUnavailable:
+        return False
+    return True
+
+
 def _fits(call: FusedCall) -> bool:
     """Whether the loop's kernels can run on tiles of these tensors, and need the currents for nothing else."""
     program, neurons = call.program, call.sizes[2]
     current = program.inputs[call.current]
     outputs = neurons if call.weight.ndim == 2 else call.weight.shape[0]
     return (
-        takes(call.x, call.weight, call.bias)
-        and not is_recorded()
-        and not program.forward.mixes_neurons
+        not program.forward.mixes_neurons
         and not program.masks  # what backward reads is kept at spikes, piece by piece
         and program.forward.dtype(current) == call.x.dtype
         and current not in program.read_by_backward
@@ -125,7 +151,9 @@ class _Forward:
 
     def run(self, tensors: dict[str, Tensor], sizes: Sizes) -> tuple[list[Tensor], list[Tensor]]:
         call, place = self.call, self.executable.places
-        current, emitted = call.program.inputs[call.current], call.emitted
+        current = call.program.inputs[call.current]
+        # Of another dtype than the currents are, spikes stay as the kernel writes them.
+        emitted = None if call.emitted is None or self.kernel.dtype(call.emitted) != call.x.dtype else call.emitted
         in_memory = call.in_memory or emitted in call.program.read_by_backward
         nowhere = {call.program.reach, *(() if in_memory else (emitted,))}
         outputs = [

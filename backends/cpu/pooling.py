@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from norse.backends.cpu.build import load_runtime
-from norse.backends.cpu.events import Bits, Events, Spikes
+from norse.backends.cpu.events import MOST_EVENTS, Bits, Events, Spikes
 from norse.backends.cpu.memory import empty
 from norse.backends.cpu.synapse import takes
 from norse.backends.cpu.threads import gomp_parallel, threads_for
@@ -48,15 +48,17 @@ class Window:
 
 def window_of(layer: nn.Module) -> Window | None:
     """None of pooling that is torch's own: averages over windows that overlap or reach over the border, say."""
+    if not isinstance(layer, _AVERAGES + _LARGEST):
+        return None
+    size = _pair(layer, layer.kernel_size, 1)
+    given: Any = layer.stride
+    stride = size if given in ((), []) else _pair(layer, given, 1)  # torch's own default
     if isinstance(layer, _AVERAGES):
-        size, stride = _pair(layer, layer.kernel_size, 1), _pair(layer, layer.stride, 1)
         divided = getattr(layer, "divisor_override", None) is None
         plain = stride == size and _pair(layer, layer.padding, 0) == (0, 0) and not layer.ceil_mode and divided
         return Window(False, size, stride, (0, 0)) if plain and min(size) > 0 else None
-    if isinstance(layer, _LARGEST) and not layer.ceil_mode and not layer.return_indices:
-        window = Window(
-            True, _pair(layer, layer.kernel_size, 1), _pair(layer, layer.stride, 1), _pair(layer, layer.padding, 0)
-        )
+    if not layer.ceil_mode and not layer.return_indices:
+        window = Window(True, size, stride, _pair(layer, layer.padding, 0))
         inside = all(0 <= 2 * p <= size for p, size in zip(window.padding, window.size, strict=True))
         plain = _pair(layer, layer.dilation, 1) == (1, 1) and min(*window.size, *window.stride) > 0
         return window if plain and inside else None
@@ -139,6 +141,11 @@ class _Windows:
     out: Pair
 
     @property
+    def overlap(self) -> int:
+        """The windows that an event is in are at most so many."""
+        return prod(-(-size // step) for size, step in zip(self.window.size, self.window.stride, strict=True))
+
+    @property
     def numbers(self) -> "ctypes.Array[ctypes.c_int64]":
         window = self.window
         numbers = (self.planes, *self.size, *self.out, *window.size, *window.stride, *window.padding)
@@ -156,6 +163,8 @@ def pool_events(layer: nn.Module, x: Tensor, spikes: Spikes) -> tuple[Tensor, Ev
     if window.largest and isinstance(spikes, Events) and spikes.value is not None and not (spikes.value > 0).all():
         return None  # zeros may be the largest
     of = _Windows(window, prod(planes), size, out)
+    if spikes.count * of.overlap + _SPARE > MOST_EVENTS:
+        return None
     learns = torch.is_grad_enabled() and x.requires_grad
     pooled, source = _pooled(of, spikes, x.dtype, sources=learns and window.largest)
     shape = (*planes, *out[2 - (x.ndim - len(planes)) :])
@@ -167,8 +176,7 @@ def pool_events(layer: nn.Module, x: Tensor, spikes: Spikes) -> tuple[Tensor, Ev
 def _pooled(of: _Windows, spikes: Spikes, dtype: torch.dtype, *, sources: bool) -> tuple[Events, Tensor | None]:
     """The events, and where in its plane each is from."""
     window = of.window
-    overlap = prod(-(-size // step) for size, step in zip(window.size, window.stride, strict=True))
-    most = spikes.count * overlap + _SPARE
+    most = spikes.count * of.overlap + _SPARE
     begin = torch.empty(of.planes * of.out[0] + 1, dtype=torch.int32)
     index = torch.empty(most, dtype=torch.int32)
     ones = isinstance(spikes, Bits) or spikes.value is None
@@ -207,8 +215,9 @@ class _Pool(torch.autograd.Function):
         if not of.window.largest:
             return _spread(grad, (of.planes, *of.size), of.window.size).view(ctx.shape), None, None, None, None
         x = empty(tuple(ctx.shape), grad.dtype)
-        tensors = (t.data_ptr() for t in (*ctx.saved_tensors, grad, x))
-        _library(grad.dtype).norse_spread_largest(of.numbers, *tensors, threads_for(x.numel()), gomp_parallel())
+        kept = ctx.saved_tensors  # held by nobody else where a hook made them again
+        pointers = (t.data_ptr() for t in (*kept, grad, x))
+        _library(grad.dtype).norse_spread_largest(of.numbers, *pointers, threads_for(x.numel()), gomp_parallel())
         return x, None, None, None, None
 
 

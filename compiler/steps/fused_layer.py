@@ -32,17 +32,24 @@ class CarryingStep:
     carriers: frozenset[str] = frozenset()
 
     def run(self, values: Values) -> None:
-        self.run_nodes(self.torch.nodes, values)
-        release(values, self.torch.nodes)
+        self.run_nodes(self.torch.nodes, values, freeing=True)
 
-    def run_nodes(self, nodes: Sequence[Node], values: Values) -> None:
+    def run_nodes(self, nodes: Sequence[Node], values: Values, *, freeing: bool) -> None:
         held: dict[tuple[str, str], list[Any]] = {}
         for node in nodes:
-            if node.outputs[0] in self.carriers and carry(node, values, self.fuses, self.torch):
-                continue
-            if node.op not in ("initial_state", "last"):  # which ask for a shape, or the state behind the loop
-                self.bring_to_memory(node.uses, values)
-            self.torch.run_node(node, values, held)
+            if node.outputs[0] not in self.carriers or not carry(node, values, self.fuses, self.torch):
+                if node.op not in ("initial_state", "last"):  # which ask for a shape, or the state behind the loop
+                    self.bring_to_memory(node.uses, values)
+                self.torch.run_node(node, values, held)
+            if freeing:
+                self.release(values, (node,))
+
+    def release(self, values: Values, nodes: Sequence[Node]) -> None:
+        """Frees what nothing reads any more, in every form."""
+        release(values, nodes)
+        for node in nodes:
+            for name in node.attrs.get("_dead", ()):
+                values.pop(train(name), None)
 
     def bring_to_memory(self, names: Iterable[str], values: Values) -> None:
         for name in names:
@@ -65,22 +72,22 @@ class FusedLayerStep(CarryingStep):
     def run(self, values: Values) -> None:
         place = self.torch.nodes.index(self.layer)
         before, behind = self.torch.nodes[:place], self.torch.nodes[place + 1 :]
-        self.run_nodes(before, values)
+        self.run_nodes(before, values, freeing=True)
         operands = self.torch.weighted_operands(self.layer, values)
         current = self._stand_in(operands)
         call = None
         if current is not None:
             values[self.layer.output] = current
-            self.run_nodes(behind, values)
+            self.run_nodes(behind, values, freeing=False)  # of what the layer may read yet
             call = self.loop.prepared(values)
             if call is not None and self._fused(call, operands, values):
-                release(values, self.torch.nodes)
+                self.release(values, (self.layer, *behind))
                 return
         self.bring_to_memory(self.layer.uses[:1], values)
         self.torch.run_node(self.layer, values)
         if current is None:
-            self.run_nodes(behind, values)
-        release(values, self.torch.nodes)
+            self.run_nodes(behind, values, freeing=False)
+        self.release(values, (self.layer, *behind))
         if call is None:
             self.loop.run(values)
         else:  # not prepared again, which would draw the keys of random numbers anew
@@ -121,7 +128,7 @@ class FusedLayerStep(CarryingStep):
         strided = all(isinstance(t, Tensor) and t.layout == torch.strided for t in (x, weight))
         if not strided or _get_current_dispatch_mode() is not None:  # torch.export records, say
             return None
-        shape = self.fuses.shape(self._module, x, weight)
+        shape = self.fuses.shape(self._module, x, weight, bias)
         if shape is None:
             return None
         current = _nothing(x.dtype, x.device).expand(shape)

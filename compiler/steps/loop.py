@@ -180,9 +180,10 @@ class LoopStep:
     ) -> "NativeCall | None":
         length = self._length(clock)
         requiring = _requiring(tensors, initial)
-        # A state that the neuron made itself needs a gradient only where nothing else does: then it is what makes
-        # eager's outputs require one.
-        wanted = requiring - self.tick.fallback or requiring
+        # A state that the neuron made itself, and not of its input, needs a gradient only where nothing else does: then
+        # it is what makes eager's outputs require one.
+        entering = {**tensors, **initial}
+        wanted = requiring - {n for n in self.tick.fallback & requiring if entering[n].is_leaf} or requiring
         varying = set(self.tick.varying)
         given = [layout.given(x, layout.kinds[n], n in varying) for n, x in tensors.items()]
         given += [layout.tick(draw.ahead(length, device=clock.device)) for draw in layout.drawn.ahead.values()]

@@ -90,7 +90,7 @@ inline void for_each_contact(const plan<T>& p, const events<T>& x, int64_t sampl
   const int64_t top = larger(0, begin * c.stride_y - c.padding_y);
   const int64_t bottom =
       smaller(c.height, (end - 1) * c.stride_y - c.padding_y + (c.kernel_height - 1) * c.dilation_y + 1);
-  const reach::pair* x_pairs = p.x.pairs.data();
+  const reach::pair *x_pairs = p.x.pairs.data(), *y_pairs = p.y.pairs.data();
   const int32_t *x_begin = p.x.begin.data(), *index = x.index;
   for (int64_t channel = 0; channel < c.channels; ++channel) {
     const int32_t* rows = x.begin + ((sample * c.groups + group) * c.channels + channel) * c.height;
@@ -100,7 +100,7 @@ inline void for_each_contact(const plan<T>& p, const events<T>& x, int64_t sampl
     for (int64_t y = top; y < bottom; ++y) {
       const int32_t first = rows[y], last = rows[y + 1];
       if (first == last) continue;
-      const reach::pair *to = &p.y.pairs[p.y.begin[y]], *to_end = &p.y.pairs[0] + p.y.begin[y + 1];
+      const reach::pair *to = y_pairs + p.y.begin[y], *to_end = y_pairs + p.y.begin[y + 1];
       while (to < to_end && to->out >= end) ++to;  // a kernel's later places reach earlier rows
       while (to < to_end && to_end[-1].out < begin) --to_end;
       const bool all_rows = Body::in_registers && to_end - to == 3;

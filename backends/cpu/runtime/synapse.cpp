@@ -223,7 +223,7 @@ extern "C" int64_t norse_find_and_list(const number* x, int64_t rows, int64_t in
 // What this thread has listed last, with the values in those places if `value` is given.
 extern "C" void norse_take_listed(const number* x, int64_t rows, int64_t inputs, const int32_t* begin, int32_t* index,
                                   number* value) {
-  memcpy(index, listed.data(), begin[rows] * sizeof(int32_t));
+  if (begin[rows]) memcpy(index, listed.data(), begin[rows] * sizeof(int32_t));
   if (value)
     for (int64_t row = 0; row < rows; ++row)
       for (int32_t e = begin[row]; e < begin[row + 1]; ++e) value[e] = x[row * inputs + index[e]];
