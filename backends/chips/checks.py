@@ -8,14 +8,17 @@ from norse.backends.chips.comparisons import by, each_among, each_at_most, each_
 from norse.backends.chips.convolution import convolutions
 from norse.backends.chips.cores import check_circuits, check_cores
 from norse.backends.chips.report import Row, row
+from norse.backends.chips.routes import is_bounded_by_reset, unsayable, unsayable_reset
 from norse.backends.chips.summary import Layer, Network
+from norse.backends.chips.synapses import check_synapses
 
 Check = Callable[[Network, Limit, Chip], Iterable[Row]]
 
 
 def run_checks(network: Network, chip: Chip) -> tuple[Row, ...]:
-    """All rows of a chip's limits, in the order of its data, and a row for what is not checked."""
-    rows = [found for limit in chip.limits.values() for found in CHECKS[limit.name](network, limit, chip)]
+    """Rows for what holds of all chips, for a chip's limits in the order of its data, and for what is not checked."""
+    rows = list(check_synapses(network))
+    rows += [found for limit in chip.limits.values() for found in CHECKS[limit.name](network, limit, chip)]
     rows += [Row("", "not checked", f"{entry.what}: {entry.why}") for entry in chip.unchecked]
     return tuple(rows)
 
@@ -35,7 +38,11 @@ def _primitives(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
         else:
             kind, text = layer.primitive, f"{has}{_HINTS.get(layer.primitive, '')}"
         yield row(limit, "does not fit", text, layer, kind)
-    if not wrong:
+    had = [layer for layer in computing if (layer, _kind(layer, in_its_words)) not in wrong]
+    unsaid = [(layer, why) for layer in had if (why := unsayable(layer.primitive, chip))]
+    for layer, why in unsaid:
+        yield row(limit, "does not fit", why, layer, layer.primitive)
+    if computing and not wrong and not unsaid:
         yield row(limit, "fits", ", ".join(used), used=list(used))
 
 
@@ -109,7 +116,11 @@ def _reset(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
         says = f"to {', '.join(f'{v:.4g}' for v in layer.reset)}" if layer.reset_by == "zero" else _BY["subtract"]
         text = f"{says}, the chip {has}; {_RESET_SO[limit.value[-1]]}"
         yield row(limit, "differs", text, layer, list(layer.reset) or layer.reset_by)
-    if spiking and not wrong:
+    unsaid = [(layer, why) for layer in spiking if layer not in wrong and (why := unsayable_reset(layer, chip))]
+    for layer, why in unsaid:
+        does = _BY["zero" if layer.reset_by == "zero" else "subtract"]
+        yield row(limit, "differs", f"{does}, {why}", layer, list(layer.reset) or layer.reset_by)
+    if spiking and not wrong and not unsaid:
         used = dict.fromkeys(_BY["zero" if layer.reset_by == "zero" else "subtract"] for layer in spiking)
         yield row(limit, "fits", ", ".join(used))
 
@@ -153,7 +164,8 @@ def _lower_bound(network: Network, limit: Limit, chip: Chip) -> Iterator[Row]:
     falling = [layer for layer in spiking if not layer.bounded]
     for layer in falling:
         text = f"none, the chip has {limit.value}, which counts where v falls below it"
-        yield row(limit, "differs", f"{text}; reset_method=reset_subtract_bounded has it", layer)
+        hint = "; reset_method=reset_subtract_bounded has it" if is_bounded_by_reset(layer, chip) else ""
+        yield row(limit, "differs", text + hint, layer)
     if spiking and not falling:
         yield row(limit, "fits", limit.value)
 

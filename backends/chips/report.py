@@ -18,7 +18,8 @@ class Row:
     """One comparison.
 
     Args:
-        limit: its name in the chip's data ("nir" where NIR itself can't say the model).
+        limit: its name in the chip's data ("nir" where NIR itself can't say the model, "weights_to_neurons" for
+            what holds of all chips).
         verdict: "differs" is what the chip takes, but computes otherwise than NIR.
         text: the comparison in words.
         layer: the name of the node that it is about, "" for the whole network.

@@ -244,7 +244,7 @@ def _summarised(read: ReadNetwork, resets: Mapping[str, str], dt: float | None) 
 
 
 def _last_neurons(diagram: Diagram) -> frozenset[str]:
-    """Neurons that an Output gets without others in between."""
+    """Neurons that an Output gets without others or weights in between: behind weights there should be others."""
     found: set[str] = set()
     seen: set[str] = set()
     todo = diagram.of(nir.Output)
@@ -253,7 +253,7 @@ def _last_neurons(diagram: Diagram) -> frozenset[str]:
         for source in diagram.before(name):
             if isinstance(diagram.nodes[source], NEURON_KINDS):
                 found.add(source)
-            elif source not in seen:
+            elif source not in seen and not isinstance(diagram.nodes[source], WEIGHTED_KINDS):
                 seen.add(source)
                 todo.append(source)
     return frozenset(found)
