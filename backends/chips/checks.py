@@ -11,6 +11,7 @@ from norse.backends.chips.report import Row, row
 from norse.backends.chips.routes import is_bounded_by_reset, unsayable, unsayable_reset
 from norse.backends.chips.summary import Layer, Network
 from norse.backends.chips.synapses import check_synapses
+from norse.backends.chips.ticks import check_ticks
 
 Check = Callable[[Network, Limit, Chip], Iterable[Row]]
 
@@ -362,6 +363,7 @@ CHECKS: Mapping[str, Check] = {
     "order": _order,
     "structure": _structure,
     "recurrence": _recurrence,
+    "ticks": check_ticks,
     "reset": _reset,
     "spikes": _spikes(""),
     "hidden_spikes": _spikes("hidden"),

@@ -89,12 +89,6 @@ def test_a_scale_that_is_merged_is_seen_through():
     assert not said(norse.quantize(Scaled(), bits=7, example_input=torch.zeros(5, 1, 4)), "brainscales2")
 
 
-@pytest.mark.parametrize("target", ["xylo", "xylo_audio2", "xylo_imu"])
-def test_xylo_says_that_ticks_between_hidden_layers_are_not_checked(target):
-    report = norse.check(chain((4,), linear(3, 4), lif(3), linear(2, 3), lif(2)), target)
-    assert any("adds a tick" in row.text for row in report.of("not checked"))
-
-
 class TestTheWayToSpeckByAFile:
     """What `norse.check` says is what `norse.to_nir(dialect="sinabs")` does."""
 
