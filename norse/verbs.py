@@ -263,8 +263,9 @@ def check(
 
     Compared are primitives, numbers of neurons, layers and synapses, fan-in and fan-out, kernels, memory, bits of
     weights, time constants, as far as there are published numbers; each row of the report names its source, and what
-    there is no number for is listed as not checked. `docs/chips.md` has all of them. Placing a network on the chip is
-    left to its vendor's tool, which the report names.
+    there is no number for is listed as not checked. `docs/chips.md` has all of them. On every chip weights end on
+    neurons, and rows on that need no source. Placing a network on the chip is left to its vendor's tool, which the
+    report names.
 
     A module is judged by what it is, also where plain NIR can't say it: neurons that are lowered by the threshold or
     held from below, or whose states are integers. A file is judged by what it means to the tool that wrote it, and the
