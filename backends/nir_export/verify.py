@@ -15,7 +15,7 @@ import norse.torch as snn
 from norse.backends.nir_export import reference
 from norse.backends.nir_export.dialect_neurons import LOWER_BOUND
 from norse.backends.nir_export.dialects import Dialect
-from norse.backends.nir_export.network import Example, Network, tick_of
+from norse.backends.nir_export.network import Example, Network, gives_state, tick_of
 from norse.backends.nir_export.translate import Scale, meant
 from norse.torch.module.stateful import is_stateful
 
@@ -337,7 +337,7 @@ def _results(tick: nn.Module, network: Network, values: Sequence[Tensor], exampl
         if len(args) == 1 and state is not None:
             args, options = (*args, state), {}
         result = tick(*args, **options)
-        return (result[0], result[1]) if stateful else (result, None)
+        return (result[0], result[1]) if stateful and gives_state(result) else (result, None)
 
     if network.over_time:
         return [pytree.tree_leaves(called(values, None)[0])]
