@@ -84,7 +84,7 @@ def to_nir(
             if verify:
                 graph.verification = run_both(
                     read, model, network, writer.calls, graph.metadata["dt"], example_input,
-                    spoken, in_dialect.scales, bool(writer.single),
+                    spoken, in_dialect.scales, bool(writer.single), in_dialect.late,
                 )  # fmt: skip
 
         if path is None:

@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 
 import norse.torch as snn
 from norse.backends.nir_export.delays import KINDS as DELAYS
+from norse.backends.nir_export.graph_module import GraphModule
 from norse.compiler.errors import Unsupported
 from norse.compiler.ir import BATCH, TIME, Graph, Node, Ref
 from norse.compiler.module import CompiledModule
@@ -219,7 +220,11 @@ def _input_names(model: nn.Module, example: Example) -> tuple[str, ...]:
 
 def _example(model: nn.Module, over_time: bool, lifts: int) -> Tensor:
     """Zeros, of as many features as the model's first layer takes, where that is told by its weights."""
-    for module in model.modules():
+    first = model
+    if isinstance(model, GraphModule):  # its modules are in the order of the cycles' computation
+        fed = [model.attributes[target] for source, target in model.edges if source in model.inputs]
+        first = model.get_submodule(fed[0]) if len(model.inputs) == 1 and fed else model
+    for module in first.modules():
         weight = getattr(module, "input_weights", module.weight if isinstance(module, nn.Linear) else None)
         if isinstance(weight, Tensor):
             leading = (2, 1) if over_time else (1,)

@@ -83,6 +83,7 @@ def verify(
     dialect: Dialect,
     scales: Mapping[str, Scale],
     weak: bool,
+    late: bool,
 ) -> Verification:
     """Runs the graph by NIR's equations and the model by torch, in float64 both.
 
@@ -98,12 +99,13 @@ def verify(
         example: the example input.
         dialect: what the graph is written in.
         scales: of the potentials of its nodes.
+        late: whether the model is as late as the tool's neurons are.
         weak: whether the random spikes stay weak, as the graph runs as the model does for such input alone.
 
     Raises:
         ValueError: where they differ by more than rounding; the message names the node and the tick.
     """
-    graph = meant(graph, dialect, dt, late=False)
+    graph = meant(graph, dialect, dt, late)
     inputs = _inputs(network, example, _ticks(graph), WEAKEST if weak else STRONGEST)
     tick, _ = tick_of(model)
     recorded, rounding = _recorded(tick, network, nodes_of, inputs, example)
