@@ -230,7 +230,8 @@ def from_nir(
 
     Returns:
         A module of one tick: `forward(x, state=None)` gives (output, state), with x [B, ...]. Several inputs are taken,
-        and several outputs given, in a dictionary by their names in the graph.
+        and several outputs given, in a dictionary by their names in the graph. Weights have the file's dtype, which is
+        float64 where numpy's default was written: `.float()` makes the module one for float32 inputs.
 
     Raises:
         TypeError: if path_or_graph is neither.
