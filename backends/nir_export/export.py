@@ -91,6 +91,12 @@ def to_nir(
             check(graph)
         else:
             write_file(graph, path, check)
+        if graph.verification is not None and graph.verification.spikes == 0 and writer.resets:
+            warnings.warn(
+                "norse.to_nir: verified without a single spike: neither thresholds nor resets were tried. Pass an "
+                "example_input [T, B, ...] that makes neurons fire",
+                stacklevel=3,
+            )
     except ValueError as error:
         raise ValueError(f"norse.to_nir: {type(model).__name__}: {error}") from error
     return graph
@@ -440,7 +446,7 @@ class _Writer:
         """x · c, x / c and -x, with c a number or a parameter, are a Scale."""
         values = [operand for operand in node.inputs if isinstance(operand, Ref) and operand.name in self.sources]
         if len(values) != 1 or (node.op == "div" and values[0] != node.inputs[0]):
-            raise ValueError(f"{_forward(node)}: NIR can't {'divide by a value' if values else 'multiply two values'}")
+            raise ValueError(f"{_forward(node)}: NIR can't {_not_a_product(node, len(values))}")
         others = [operand for operand in node.inputs if operand != values[0]]
         shape, dtype = self.network.shape(node.output), self.network.dtype(node.output)
         if shape != self.network.shape(values[0].name):
@@ -628,6 +634,14 @@ def _layer_name(path: str, module: nn.Module) -> str:
 
 def _forward(node: Node) -> str:
     return f"the forward of layer {node.module!r}" if node.module else "its forward"
+
+
+def _not_a_product(node: Node, values: int) -> str:
+    if not values:
+        return f"say {node.op} of what is not computed from the input"
+    if node.op == "div":
+        return "divide by a value"
+    return "multiply two values, only a value with a number or a parameter"
 
 
 def _device(module: nn.Module) -> torch.device:

@@ -81,6 +81,8 @@ def trace_network(model: nn.Module, example: Example | None) -> Network:
             if not isinstance(leaf, Tensor) or leaf.dim() < 2 + (over_time or lifts > 0):
                 got = list(leaf.shape) if isinstance(leaf, Tensor) else type(leaf).__name__
                 raise ValueError(f"argument example_input: expected a tensor {expected}, got {got}")
+            if leaf.is_floating_point() and not bool(torch.isfinite(leaf).all()):
+                raise ValueError("argument example_input: expected finite numbers, got NaN or infinite ones")
         for _ in range(lifts):
             example = pytree.tree_map(lambda leaf: leaf[0], example)
         if not over_time and not lifts and isinstance(example, Tensor) and 0 < len(example) < _TICKS:
@@ -205,6 +207,8 @@ def _trace(model: nn.Module, args: tuple[Any, ...], state: Any = None) -> Trace:
         return trace_model(model, args, {"state": state}, kept=DELAYS)
     except Unsupported as why:
         remedy = f"; {AS_ONE_TICK}" if "loop over time" in str(why) else ""
+        if "batched) input to conv" in str(why) and runs_over_time(model):
+            remedy = "; run the whole model over time: cells in place of layers over time (snn.LIFCell), in snn.Lift"
         raise ValueError(f"it can't be traced: {why}{remedy}") from why
 
 
@@ -233,7 +237,11 @@ def _example(model: nn.Module, over_time: bool, lifts: int) -> Tensor:
             break
     raise ValueError(
         "what shape its input has can't be told from its layers: pass "
-        + ("example_input=torch.zeros(T, B, ...)" if over_time or lifts else "example_input=torch.zeros(B, ...)")
+        + (
+            "example_input=torch.zeros(T, B, ...)"
+            if over_time or lifts
+            else "example_input=torch.zeros(B, ...), of a forward that loops over time torch.zeros(T, B, ...)"
+        )
     )
 
 
