@@ -98,9 +98,9 @@ def test_digits_in_few_bits_and_what_training_gives_back() -> None:
 @pytest.mark.parametrize(
     ("targets", "said"),
     [
-        ([0, 1, 3], "expects classes from 0 to 1, .* got 0 to 3"),
-        ([-1, 1, 0], "got -1 to 1"),
-        ([0.0, 1.0, 0.5], "integers"),
+        ([0, 1, 3], "expects integers from 0 to 1, .* got .*3"),
+        ([-1, 1, 0], "got .*-1"),
+        ([0.0, 1.0, 0.5], "got .*0.5"),
     ],
 )
 def test_targets_that_are_no_classes_of_the_model_are_refused(targets, said):
