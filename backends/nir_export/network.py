@@ -152,7 +152,7 @@ def _loops(model: nn.Module, ticks: Tensor) -> bool:
         return False
     try:
         return _is_rolled(_trace(model, (ticks,)).graph)
-    except ValueError as why:
+    except Exception as why:  # whatever a forward of one tick raises when it is given several
         return AS_ONE_TICK in str(why)  # a loop whose ticks differ: the trace that follows says how
 
 

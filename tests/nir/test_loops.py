@@ -149,3 +149,20 @@ def test_a_forward_over_time_need_not_give_its_state_back():
 def test_a_forward_of_one_tick_has_to_give_its_state_back():
     with pytest.raises(ValueError, match=r"return \(output, state\)"):
         norse.to_nir(WithoutState(snn.LIFCell()))
+
+
+class Padded(nn.Module):
+    """One tick, which fails on a sequence."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.l = nn.Linear(5, 4), snn.LIFCell()
+
+    def forward(self, x, state=None):
+        if x.dim() != 2:
+            raise RuntimeError("one tick is wanted")
+        return self.l(4.0 * self.a(x), state)
+
+
+def test_a_forward_of_one_tick_is_not_taken_for_a_loop():
+    assert norse.to_nir(Padded(), verify=False).nodes.keys() >= {"a", "l"}
