@@ -79,13 +79,16 @@ def convert(
         from norse.backends.nir_export import describe
 
         model = norse.from_nir(file, dt=dt, reset=reset, dialect=written_by)
+        dtype = _dtype(model)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said above
             found = describe(file, written_by)
-            inputs = {name: torch.zeros(1, *shape) for name, shape in found.inputs.items()}
+            inputs = {name: torch.zeros(1, *shape, dtype=dtype) for name, shape in found.inputs.items()}
         console.print(Text(found.read_as))
         example: Any = inputs if len(inputs) > 1 else next(iter(inputs.values()))
-        graph: Any = norse.to_nir(model, target, example_input=example, dt=dt if to == "nir" else None, dialect=to)
+        graph: Any = norse.to_nir(
+            model.to(dtype), target, example_input=example, dt=dt if to == "nir" else None, dialect=to
+        )
         console.print(Text(f"{target}: {len(graph.nodes)} nodes. {graph.verification}"))
 
 
@@ -109,13 +112,16 @@ def run(
         import norse.torch as snn
         from norse.backends.nir_export import describe
 
-        model = norse.compile(snn.Lift(norse.from_nir(file, dt=dt, reset=reset, dialect=written_by)))
+        _check_files(inputs, output)
+        read = norse.from_nir(file, dt=dt, reset=reset, dialect=written_by)
+        dtype = _dtype(read)
+        model = norse.compile(snn.Lift(read.to(dtype)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = describe(file, written_by)
             shapes = found.inputs
         console.print(Text(found.read_as))
-        values, batched = _inputs(inputs, shapes)
+        values, batched = _inputs(inputs, shapes, dtype)
         with_state: Any = model(values if len(shapes) > 1 else next(iter(values.values())))
         result = with_state[0] if isinstance(with_state, tuple) else with_state
         results = result if isinstance(result, dict) else {"output": result}
@@ -213,7 +219,30 @@ def picture(found: "Description") -> Iterator[str]:
             todo.append((target, inner, branch, "    " if last else "│   "))
 
 
-def _inputs(given: list[str], shapes: Any) -> tuple[dict[str, Any], bool]:
+def _dtype(model: Any) -> Any:
+    """What a model computes in: float32, or float64 where any of its numbers is, as nir's are by default."""
+    import torch
+
+    dtype = torch.float32
+    for tensor in (*model.parameters(), *model.buffers()):
+        dtype = torch.promote_types(dtype, tensor.dtype) if tensor.is_floating_point() else dtype
+    return dtype
+
+
+def _check_files(given: list[str], output: Path | None) -> None:
+    """That inputs are there and outputs can be written is seen before a network is read and run."""
+    for text in given:
+        file = Path(text.rpartition("=")[2])
+        if not file.is_file():
+            reason = "is a directory" if file.is_dir() else "no such file"
+            raise ValueError(f"norse run: --input: {file}: {reason}")
+    if output is not None and output.is_dir():
+        raise ValueError(f"norse run: --output: {output}: is a directory")
+    if output is not None and not output.parent.is_dir():
+        raise ValueError(f"norse run: --output: {output}: no such directory as {output.parent}")
+
+
+def _inputs(given: list[str], shapes: Any, dtype: Any) -> tuple[dict[str, Any], bool]:
     """By the names of the Input nodes, [T, B, ...]; and whether the files had a batch."""
     import numpy as np
     import torch
@@ -239,7 +268,7 @@ def _inputs(given: list[str], shapes: Any) -> tuple[dict[str, Any], bool]:
         if array.ndim not in (len(shape) + 1, len(shape) + 2):
             raise ValueError(f"norse run: --input: {file}: expected ticks in front, got {list(array.shape)}")
         batched = array.ndim == len(shape) + 2
-        tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+        tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64)).to(dtype)
         values[name] = tensor if batched else tensor[:, None]
     if values.keys() != set(shapes):
         missing = ", ".join(sorted(set(shapes) - set(values)))

@@ -104,7 +104,7 @@ def compare_quantized(
         model: the original.
         quantized: of `norse.quantize`, trained on or not, or frozen (which has no table of weights any more).
         inputs: what both are called with, [T, B, ...] or [B, ...].
-        targets: the samples' classes, [B].
+        targets: the samples' classes, [B], integers from 0 up.
         scores: what makes [B, classes] of an output; None means the mean over time of [T, B, classes], and [B, classes]
             as it is.
 
@@ -113,7 +113,8 @@ def compare_quantized(
 
     Raises:
         TypeError: if model or quantized is no module.
-        ValueError: if the models have no layer of neurons in common, or targets don't fit the scores.
+        ValueError: if the models have no layer of neurons in common, or targets don't fit the scores or are
+            no classes of theirs.
 
     Example:
         >>> import torch, norse, norse.torch as snn
@@ -159,6 +160,12 @@ def _classes(output: Tensor, targets: Tensor, scores: Callable[[Tensor], Tensor]
         raise ValueError(
             "norse.compare_quantized: argument targets: expects [B] for scores [B, classes], got "
             f"{list(targets.shape)} for {list(made.shape)}"
+        )
+    classes = made.shape[1]
+    if not bool(((targets >= 0) & (targets < classes) & (targets == targets.long())).all()):
+        raise ValueError(
+            f"norse.compare_quantized: argument targets: expects integers from 0 to {classes - 1}, as the model has "
+            f"{classes} outputs, got {targets.unique().tolist()}"
         )
     return made.argmax(dim=1)
 

@@ -154,7 +154,8 @@ def to_nir(
     Args:
         model: any module of those. Dropout must be in eval mode.
         path: the file to write; None means none. An old file is replaced only when the new one is complete.
-        example_input: [T, B, ...] for layers over time, [B, ...] for cells, of any values; it tells the shapes. A tuple
+        example_input: [T, B, ...] for layers over time, `Lift` and forwards that loop over time, [B, ...] for cells, of
+            any values; it tells the shapes. A tuple
             for a forward of several inputs, a dictionary for one that takes a dictionary. Not needed if the first layer
             is linear or recurrent.
         dt: time step in s, for a model whose neurons don't depend on it; it must agree with others'.
@@ -230,7 +231,8 @@ def from_nir(
 
     Returns:
         A module of one tick: `forward(x, state=None)` gives (output, state), with x [B, ...]. Several inputs are taken,
-        and several outputs given, in a dictionary by their names in the graph.
+        and several outputs given, in a dictionary by their names in the graph. Weights have the file's dtype, which is
+        float64 where numpy's default was written: `.float()` makes the module one for float32 inputs.
 
     Raises:
         TypeError: if path_or_graph is neither.

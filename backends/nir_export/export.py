@@ -23,7 +23,7 @@ from norse.backends.nir_export.dialects import Dialect, dialect_of
 from norse.backends.nir_export.file import write_file
 from norse.backends.nir_export.layers import INSTEAD, VANISHING, row_of
 from norse.backends.nir_export.nested import nested
-from norse.backends.nir_export.network import Example, Network, trace_network
+from norse.backends.nir_export.network import AS_ONE_TICK, Example, Network, trace_network
 from norse.backends.nir_export.neurons import (
     BY_STEP,
     NEURONS,
@@ -84,13 +84,19 @@ def to_nir(
             if verify:
                 graph.verification = run_both(
                     read, model, network, writer.calls, graph.metadata["dt"], example_input,
-                    spoken, in_dialect.scales, bool(writer.single),
+                    spoken, in_dialect.scales, bool(writer.single), in_dialect.late,
                 )  # fmt: skip
 
         if path is None:
             check(graph)
         else:
             write_file(graph, path, check)
+        if graph.verification is not None and graph.verification.spikes == 0 and writer.resets:
+            warnings.warn(
+                "norse.to_nir: verified without a single spike: neither thresholds nor resets were tried. Pass an "
+                "example_input [T, B, ...] that makes neurons fire",
+                stacklevel=3,
+            )
     except ValueError as error:
         raise ValueError(f"norse.to_nir: {type(model).__name__}: {error}") from error
     return graph
@@ -296,10 +302,7 @@ class _Writer:
         else:
             carried = [self.network.fed_back.get(name) for name in state] == [*node.outputs[1:]]
         if not carried or self.network.over_time != isinstance(layer, snn.SynapseDelay):
-            raise ValueError(
-                f"{where}: expected its state to be carried from each tick to the next, unchanged; got a model that "
-                "drops, changes or replaces it"
-            )
+            raise ValueError(f"{where}: {self._not_carried()}")
         self.steps.setdefault(float(layer.dt), where)
         shape, dtype = self.network.shape(operand), self.network.dtype(operand)
         self._named(where, path, node, lambda: write_delay(layer, shape, dtype, self.scaling))
@@ -372,6 +375,13 @@ class _Writer:
             if type(self.nodes[name]) in self.dialect.bounded and not is_bounded(p):
                 self.unbounded[name] = where
 
+    def _not_carried(self) -> str:
+        remedy = f", or does not begin with None; {AS_ONE_TICK}" if self.network.rolled else ""
+        return (
+            "expected its state to be carried from each tick to the next, unchanged; got a model that drops, changes "
+            f"or replaces it{remedy}"
+        )
+
     def _weights(self, node: Node) -> dict[str, Tensor]:
         made = self.network.graph.producers
         inputs = [made[name] for name in node.uses if name in made and made[name].op == "parameter"]
@@ -381,21 +391,23 @@ class _Writer:
     def _check_state(self, where: str, node: Node, module: Any, row: Any) -> None:
         """A neuron's state starts at rest and is carried from tick to tick: NIR knows no other."""
         graph = self.network.graph
-        start = next(graph.producers[name] for name in node.uses if _is_start(graph.producers.get(name)))
-        if self.network.over_time:
+        starts = (graph.producers[name] for name in node.uses if _is_start(graph.producers.get(name)))
+        start = next(starts, None)
+        if start is None:  # a loop hands it something else
+            carried = False
+        elif self.network.over_time:
             if not node.attrs["_over_time"]:
                 raise ValueError(f"{where}: expected a layer over time, got a cell of one tick; wrap it in snn.Lift")
             carried = start.attrs["_given"] is None
-            if not node.attrs["_own_time"]:
+            if self.network.rolled:  # there a state of its own that a layer reads at each tick is in no register
+                carried &= set(start.outputs) <= set(node.uses)
+            elif not node.attrs["_own_time"]:
                 carried &= any(n.op == "last" and n.uses[0] in node.outputs for n in graph.nodes)
         else:
             given = tuple(refs(start.inputs[1:]))
             carried = bool(given) and tuple(self.network.fed_back.get(name) for name in given) == node.outputs[1:]
         if not carried:
-            raise ValueError(
-                f"{where}: expected its state to be carried from each tick to the next, unchanged; got a model that "
-                "drops, changes or replaces it"
-            )
+            raise ValueError(f"{where}: {self._not_carried()}")
         x = graph.types[_only_ref(node.inputs[0])]
         leading = (1, 1) if node.attrs["_own_time"] else (1,)
         sample = self.network.shape(_only_ref(node.inputs[0]))
@@ -434,7 +446,7 @@ class _Writer:
         """x · c, x / c and -x, with c a number or a parameter, are a Scale."""
         values = [operand for operand in node.inputs if isinstance(operand, Ref) and operand.name in self.sources]
         if len(values) != 1 or (node.op == "div" and values[0] != node.inputs[0]):
-            raise ValueError(f"{_forward(node)}: NIR can't {'divide by a value' if values else 'multiply two values'}")
+            raise ValueError(f"{_forward(node)}: NIR can't {_not_a_product(node, len(values))}")
         others = [operand for operand in node.inputs if operand != values[0]]
         shape, dtype = self.network.shape(node.output), self.network.dtype(node.output)
         if shape != self.network.shape(values[0].name):
@@ -476,7 +488,10 @@ class _Writer:
 
     def _call(self, node: Node) -> None:
         if node.attrs.get("_target") not in (torch.flatten, "flatten"):
-            raise ValueError(f"{_forward(node)}: NIR can't say {node.attrs.get('target', 'this call')}")
+            target, remedy = node.attrs.get("target", "this call"), ""
+            if str(target).rpartition(".")[2] in ("getitem", "stack", "cat"):
+                remedy = f"; if it loops over time: example_input [T, B, ...] of several ticks, or {AS_ONE_TICK}"
+            raise ValueError(f"{_forward(node)}: NIR can't say {target}{remedy}")
         operand = _only_ref(node.inputs[0])
         names = ("start_dim", "end_dim")
         given: dict[str, Any] = dict(zip(names, node.inputs[1:], strict=False)) | dict(node.attrs.get("_kwargs", {}))
@@ -510,7 +525,13 @@ class _Writer:
         return name
 
     def _of(self, operand: Operand) -> tuple[Source, ...]:
-        return self.sources[_only_ref(operand)]
+        name = _only_ref(operand)
+        if name not in self.sources:
+            raise ValueError(
+                f"its forward: {name.rstrip('_0123456789') or name!r} is neither computed from the input nor handed on "
+                f"from tick to tick beginning with torch.zeros: {AS_ONE_TICK}"
+            )
+        return self.sources[name]
 
     def _edges(self, dt: float) -> list[Edge]:
         lagged: list[Lagged] = []
@@ -524,6 +545,11 @@ class _Writer:
             return [(source, lag)]
         if lag > len(self.network.fed_back):
             raise ValueError("its state hands a value on from tick to tick for ever, and nothing gives it one")
+        if source.of not in self.sources:
+            raise ValueError(
+                f"its forward: NIR can't hand {source.of.rstrip('_0123456789')!r} to the next tick: it is a part of a "
+                "neuron's state, of which a file's neurons give their outputs alone"
+            )
         return [found for before in self.sources[source.of] for found in self._traced_back(before, lag + 1)]
 
     def _shape(self, name: str) -> tuple[int, ...]:
@@ -608,6 +634,14 @@ def _layer_name(path: str, module: nn.Module) -> str:
 
 def _forward(node: Node) -> str:
     return f"the forward of layer {node.module!r}" if node.module else "its forward"
+
+
+def _not_a_product(node: Node, values: int) -> str:
+    if not values:
+        return f"say {node.op} of what is not computed from the input"
+    if node.op == "div":
+        return "divide by a value"
+    return "multiply two values, only a value with a number or a parameter"
 
 
 def _device(module: nn.Module) -> torch.device:

@@ -20,6 +20,8 @@ def write_file(graph: Any, path: str | os.PathLike[str], check: Callable[[Any], 
     fault while it closes the file).
     """
     target, memory = Path(path), io.BytesIO()
+    if target.is_dir():
+        raise IsADirectoryError(f"norse.to_nir: {target}: is a directory, expected the name of a file in it")
     nir.write(memory, graph)
     part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
     try:
@@ -42,6 +44,8 @@ def read_file(path: str | os.PathLike[str]) -> Any:
         OSError: if there is no such file, or it can't be read as HDF5.
         ValueError: if what it holds is no NIR graph; the message names the node.
     """
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"norse.from_nir: {path}: is a directory, expected a NIR file")
     if not Path(path).is_file():
         raise FileNotFoundError(f"norse.from_nir: {path}: no such file")
     try:

@@ -8,6 +8,7 @@ from typing import Any
 import networkx
 import nir
 import numpy as np
+from numpy.typing import NDArray
 
 from norse.backends.nir_export.dialect_neurons import Written
 from norse.backends.nir_export.dialects import Dialect
@@ -25,11 +26,13 @@ class Scale:
 
 @dataclass(frozen=True)
 class Said:
-    """A graph in a dialect; what became of the names of nodes that moved, and of the scale of potentials."""
+    """A graph in a dialect; what became of the names of nodes that moved, and of the scale of potentials; and whether
+    the graph is as late as the tool, which is so where Delays stood for that."""
 
     graph: Any
     names: Mapping[str, str] = field(default_factory=dict)
     scales: Mapping[str, Scale] = field(default_factory=dict)
+    late: bool = False
 
 
 def said(graph: Any, dialect: Dialect, refused: Sequence[str] = ()) -> Said:
@@ -43,7 +46,9 @@ def said(graph: Any, dialect: Dialect, refused: Sequence[str] = ()) -> Said:
         return Said(graph)
     refused = list(refused)
     dt = float(graph.metadata["dt"])
-    graph = graph if nir.Scale in dialect.takes else scales_in_weights(graph)
+    late = dialect.late and _all_late(graph, dt)
+    graph = _without_delays(graph) if late else graph
+    graph, factors = (graph, {}) if nir.Scale in dialect.takes else _without_scales(graph)
     nodes, edges, scales = dict(graph.nodes), list(graph.edges), dict[str, Scale]()
     for name, node in graph.nodes.items():
         where = f"node {name!r} ({type(node).__name__})"
@@ -56,7 +61,7 @@ def said(graph: Any, dialect: Dialect, refused: Sequence[str] = ()) -> Said:
                     leak = getattr(node, "v_leak", np.zeros(()))
                     scales[name] = Scale(np.asarray(written.scale), np.asarray(leak, np.float64))
                 elif np.any(written.scale != 1):
-                    _shrink_weights(nodes, graph.edges, name, written.scale)
+                    _shrink_input(nodes, graph.edges, name, written.scale, factors)
             except ValueError as error:
                 refused.append(f"{where}, for {dialect.tool}: {error}")
             else:
@@ -69,14 +74,15 @@ def said(graph: Any, dialect: Dialect, refused: Sequence[str] = ()) -> Said:
         refused.append(
             f"{dialect.tool} takes a chain of nodes: its neurons fire a tick late, so branches would not meet"
         )
-    if dialect.late:
+    if dialect.late and not late:
         refused += _late_biases(nodes, edges, dialect)
     raise_if(refused)
     metadata = dict(graph.metadata, dt=dt if dialect.dt is None else dialect.dt)
     nested, edges = _nested(nodes, edges, loops)
     scales |= {f"{name}.lif": scales.pop(name) for name in loops}
+    scales |= {name: Scale(factor, np.zeros(())) for name, factor in factors.items()}
     made = nir.NIRGraph(nested, edges, metadata=metadata, type_check=False)
-    return Said(made, {name: f"{name}.lif" for name in loops}, scales)
+    return Said(made, {name: f"{name}.lif" for name in loops}, scales, late)
 
 
 def not_taken(name: str, node: Any, dialect: Dialect) -> str | None:
@@ -186,26 +192,99 @@ def _neighbours(edges: Any, name: str, end: int) -> int:
     return sum(edge[end] == name for edge in edges)
 
 
-def _shrink_weights(nodes: dict[str, Any], edges: Any, name: str, factor: Any) -> None:
+def _shrink_input(
+    nodes: dict[str, Any], edges: Any, name: str, factor: Any, factors: dict[str, NDArray[np.float64]]
+) -> None:
     """What a neuron without a threshold gives is its potential: its input is made as much smaller as that is larger."""
-    for source in [a for a, b in edges if b == name]:
-        scaled = _scaled(nodes[source], 1 / factor) if _neighbours(edges, source, 0) == 1 else None
-        if scaled is None:
-            raise ValueError("its input is scaled: expected it from a Linear of its own")
-        nodes[source] = scaled
+    changed = _multiplied(nodes, edges, name, 1 / np.asarray(factor, np.float64), factors)
+    if changed is None:
+        raise ValueError("its input is scaled: expected it from a Linear of its own")
+    nodes |= changed
 
 
 def scales_in_weights(graph: Any) -> Any:
     """Without the Scales that can be part of the weights before them."""
-    nodes, edges = dict(graph.nodes), list(graph.edges)
+    return _without_scales(graph)[0]
+
+
+def _without_scales(graph: Any) -> tuple[Any, dict[str, NDArray[np.float64]]]:
+    """And by how much larger the potentials of neurons between those weights and the Scales are now."""
+    nodes, edges, factors = dict(graph.nodes), list(graph.edges), dict[str, NDArray[np.float64]]()
     for name, node in graph.nodes.items():
-        sources = [a for a, b in edges if b == name]
-        if isinstance(node, nir.Scale) and len(sources) == 1 and _neighbours(edges, sources[0], 0) == 1:
-            scaled = _scaled(nodes[sources[0]], np.asarray(node.scale, np.float64))
+        if not isinstance(node, nir.Scale):
+            continue
+        changed = _multiplied(nodes, edges, name, np.asarray(node.scale, np.float64), factors)
+        if changed is not None:
+            nodes |= changed
+            sources, targets = [a for a, b in edges if b == name], [b for a, b in edges if a == name]
+            joined = {target: [(source, target) for source in sources] for target in targets}
+            if any(set(new) & set(edges) for new in joined.values()):
+                continue  # an edge counts once
+            del nodes[name]
+            edges = [new for a, b in edges if b != name for new in (joined[b] if a == name else [(a, b)])]
+    return nir.NIRGraph(nodes, edges, metadata=graph.metadata, type_check=False), factors
+
+
+def _multiplied(
+    nodes: Mapping[str, Any],
+    edges: Any,
+    name: str,
+    factor: NDArray[np.float64],
+    factors: dict[str, NDArray[np.float64]],
+) -> dict[str, Any] | None:
+    """What has to stand in place of the nodes before a node so that it gets `factor` times as much; None if that can't
+    be. `factors` notes by how much the potentials of neurons on the way grow."""
+    changed: dict[str, Any] = {}
+    passed: list[str] = []
+    todo, seen = [name], {name}
+    while todo:
+        target = todo.pop()
+        sources = [a for a, b in edges if b == target]
+        if not sources:
+            return None
+        for source in sources:
+            node = nodes[source]
+            if _neighbours(edges, source, 0) != 1:
+                return None
+            scaled = _scaled(node, factor)
             if scaled is not None:
-                nodes[sources[0]] = scaled
-                del nodes[name]
-                edges = [(sources[0] if a == name else a, b) for a, b in edges if b != name]
+                changed[source] = scaled
+            elif _is_linear(node) and source not in seen and np.all(factor):
+                passed.append(source)
+                seen.add(source)
+                todo.append(source)
+            else:
+                return None
+    for source in passed:
+        factors[source] = factors.get(source, np.ones(())) * factor
+    return changed
+
+
+def _is_linear(node: Any) -> bool:
+    """Whether a neuron gives so many times as much for an input that is so many times as large."""
+    return isinstance(node, nir.LI | nir.CubaLI | nir.I) and not np.any(getattr(node, "v_leak", 0))
+
+
+def _all_late(graph: Any, dt: float) -> bool:
+    """Whether all spikes go through Delays of a tick, which then are those of a tool whose neurons are late."""
+    late = [name for name, node in graph.nodes.items() if hasattr(node, "v_threshold")]
+    return bool(late) and all(_delay_behind(graph, name, dt) is not None for name in late)
+
+
+def _delay_behind(graph: Any, name: str, dt: float) -> str | None:
+    behind = [b for a, b in graph.edges if a == name]
+    if len(behind) != 1 or _neighbours(graph.edges, behind[0], 1) != 1:
+        return None
+    node = graph.nodes[behind[0]]
+    is_tick = isinstance(node, nir.Delay) and np.allclose(node.delay, dt, rtol=1e-4, atol=0)
+    return behind[0] if is_tick else None
+
+
+def _without_delays(graph: Any) -> Any:
+    """Neurons with what stands behind the Delays behind them."""
+    behind = {b: a for a, b in graph.edges if hasattr(graph.nodes[a], "v_threshold")}
+    nodes = {name: node for name, node in graph.nodes.items() if name not in behind}
+    edges = [(behind.get(a, a), b) for a, b in graph.edges if b not in behind]
     return nir.NIRGraph(nodes, edges, metadata=graph.metadata, type_check=False)
 
 

@@ -15,7 +15,7 @@ import norse.torch as snn
 from norse.backends.nir_export import reference
 from norse.backends.nir_export.dialect_neurons import LOWER_BOUND
 from norse.backends.nir_export.dialects import Dialect
-from norse.backends.nir_export.network import Example, Network, tick_of
+from norse.backends.nir_export.network import Example, Network, gives_state, tick_of
 from norse.backends.nir_export.translate import Scale, meant
 from norse.torch.module.stateful import is_stateful
 
@@ -83,6 +83,7 @@ def verify(
     dialect: Dialect,
     scales: Mapping[str, Scale],
     weak: bool,
+    late: bool,
 ) -> Verification:
     """Runs the graph by NIR's equations and the model by torch, in float64 both.
 
@@ -98,12 +99,13 @@ def verify(
         example: the example input.
         dialect: what the graph is written in.
         scales: of the potentials of its nodes.
+        late: whether the model is as late as the tool's neurons are.
         weak: whether the random spikes stay weak, as the graph runs as the model does for such input alone.
 
     Raises:
         ValueError: where they differ by more than rounding; the message names the node and the tick.
     """
-    graph = meant(graph, dialect, dt, late=False)
+    graph = meant(graph, dialect, dt, late)
     inputs = _inputs(network, example, _ticks(graph), WEAKEST if weak else STRONGEST)
     tick, _ = tick_of(model)
     recorded, rounding = _recorded(tick, network, nodes_of, inputs, example)
@@ -337,7 +339,7 @@ def _results(tick: nn.Module, network: Network, values: Sequence[Tensor], exampl
         if len(args) == 1 and state is not None:
             args, options = (*args, state), {}
         result = tick(*args, **options)
-        return (result[0], result[1]) if stateful else (result, None)
+        return (result[0], result[1]) if stateful and gives_state(result) else (result, None)
 
     if network.over_time:
         return [pytree.tree_leaves(called(values, None)[0])]

@@ -142,3 +142,52 @@ def test_the_command_has_them(monkeypatch, capsys):
         norse.cli.main()
     assert ended.value.code == 0
     assert "LIF" in capsys.readouterr().out
+
+
+class TestDtypesAndPlaces:
+    @pytest.fixture
+    def double(self, tmp_path):
+        """As numpy makes it: all numbers are float64."""
+        weight = np.random.default_rng(0).standard_normal((5, 4)) + 0.5
+        rest, one = np.zeros(5), np.ones(5)
+        nodes = {
+            "input": nir.Input(np.array([4])),
+            "a": nir.Linear(weight),
+            "lif": nir.LIF(tau=0.01 * one, r=10 * one, v_leak=rest, v_threshold=one, v_reset=rest),
+            "output": nir.Output(np.array([5])),
+        }
+        graph = nir.NIRGraph(nodes, [("input", "a"), ("a", "lif"), ("lif", "output")], metadata={"dt": 0.001})
+        nir.write(tmp_path / "double.nir", graph)
+        return tmp_path / "double.nir", weight
+
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+    def test_float64_weights_run_on_any_input(self, double, dtype, tmp_path):
+        file, weight = double
+        x = (np.random.default_rng(1).random((30, 4)) < 0.5).astype(dtype)
+        np.save(tmp_path / "x.npy", x)
+        call("run", file, "--input", tmp_path / "x.npy", "--output", tmp_path / "out.npy")
+        v, expected = np.zeros(5), []
+        for now in x:  # forward Euler of NIR's LIF
+            v = v + 0.001 / 0.01 * (-v + 10 * (weight @ now))
+            expected.append(v > 1)
+            v = np.where(v > 1, 0.0, v)
+        assert np.array_equal(np.load(tmp_path / "out.npy"), np.array(expected, float))
+        assert np.any(expected)
+        call("convert", file, tmp_path / "again.nir")
+
+    def test_a_directory_is_named_as_one(self, tmp_path):
+        assert "is a directory" in call("inspect", tmp_path, code=1)
+        with pytest.raises(IsADirectoryError, match="is a directory"):
+            norse.from_nir(tmp_path)
+        with pytest.raises(IsADirectoryError, match="is a directory"):
+            norse.to_nir(snn.SequentialState(nn.Linear(3, 4), snn.LIF()), tmp_path)
+
+    def test_missing_files_and_folders_are_said_before_the_run(self, double, tmp_path):
+        file, _ = double
+        text = call("run", file, "--input", tmp_path / "none.npy", code=1)
+        assert "--input" in text
+        assert "no such file" in text
+        np.save(tmp_path / "x.npy", np.zeros((3, 4)))
+        text = call("run", file, "--input", tmp_path / "x.npy", "--output", tmp_path / "none" / "o.npy", code=1)
+        assert "--output" in text
+        assert "no such directory" in text

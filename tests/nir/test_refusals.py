@@ -377,3 +377,35 @@ def test_time_scaling_makes_seconds_of_milliseconds():
     assert np.allclose(graph.nodes["1"].tau_mem, 0.010)
     assert np.allclose(graph.nodes["1"].w_in, 20)
     assert graph.metadata["dt"] == pytest.approx(0.0001)
+
+
+class Product(nn.Module):
+    def forward(self, x):
+        return x * -x
+
+
+class TestWords:
+    """What a message says is what was done."""
+
+    def test_a_product_of_values_is_no_quotient(self):
+        with pytest.raises(ValueError, match="multiply two values"):
+            norse.to_nir(Product(), example_input=torch.zeros(1, 3))
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_an_example_that_is_not_finite_is_named(self, value):
+        with pytest.raises(ValueError, match="argument example_input: expected finite numbers"):
+            norse.to_nir(after_linear(snn.LIF()), example_input=torch.full((5, 2, 3), value))
+
+    def test_a_lifted_model_needs_an_example_with_ticks(self):
+        with pytest.raises(ValueError, match=r"example_input=torch.zeros\(T, B, ...\)$"):
+            norse.to_nir(snn.Lift(snn.SequentialState(nn.Conv2d(1, 2, 3), snn.LIFCell())))
+
+    def test_convolutions_between_layers_over_time_are_to_be_lifted(self):
+        model = snn.SequentialState(nn.Conv2d(1, 2, 3), snn.LIF())
+        with pytest.raises(ValueError, match=r"snn.LIFCell.*snn.Lift"):
+            norse.to_nir(model, example_input=torch.zeros(4, 2, 1, 8, 8))
+
+    def test_a_proof_without_a_spike_is_said_to_be_none(self):
+        silent = snn.SequentialState(nn.Linear(3, 4), snn.LIF(snn.LIFParameters(v_th=torch.tensor(1e5))))
+        with pytest.warns(UserWarning, match="without a single spike"):
+            norse.to_nir(silent)

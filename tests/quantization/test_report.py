@@ -95,6 +95,20 @@ def test_digits_in_few_bits_and_what_training_gives_back() -> None:
     assert min(after.values()) > original - 0.08
 
 
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        ([0, 1, 3], "expects integers from 0 to 1, .* got .*3"),
+        ([-1, 1, 0], "got .*-1"),
+        ([0.0, 1.0, 0.5], "got .*0.5"),
+    ],
+)
+def test_targets_that_are_no_classes_of_the_model_are_refused(targets, said):
+    model = snn.SequentialState(torch.nn.Linear(3, 4), snn.LIF(), torch.nn.Linear(4, 2), snn.LI())
+    with pytest.raises(ValueError, match=f"argument targets: .*{said}"):
+        norse.compare_quantized(model, norse.quantize(model, bits=8), torch.ones(5, 3, 3), torch.tensor(targets))
+
+
 def tune(quantized: torch.nn.Module, data: digits.Digits) -> None:
     compiled = norse.compile(quantized)
     optimizer = torch.optim.Adam(quantized.parameters(), 2e-3)
