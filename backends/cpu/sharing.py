@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 
 from norse.backends.cpu.threads import gomp_parallel, gomp_size
@@ -30,6 +31,7 @@ def team_for(samples: int, neurons: int, threads: int, *, gradients: bool) -> in
     return members if idle and members > 1 else 1
 
 
+@cache
 def _processors() -> int:
     """More members than these would wait for each other at every tick. Not those that the calling thread may use: where
     OpenMP binds threads (OMP_PROC_BIND), that's a single one."""
