@@ -3,16 +3,13 @@
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import prod
 
-import torch
 from torch import Tensor
 
-from norse.backends.cpu.build import load_runtime
 from norse.backends.cpu.convolution import convolution_gradients
 from norse.backends.cpu.events import Events
-from norse.backends.cpu.fused_loop import Loop, pointers
+from norse.backends.cpu.fused_loop import FIELDS, Loop, forward_of, pointers
 from norse.backends.cpu.patches import Shape
 from norse.backends.cpu.threads import gomp_parallel, threads_for
 
@@ -21,8 +18,7 @@ class _Layer(ctypes.Structure):
     """`norse_fused_convolution` of runtime/fused_convolution.cpp."""
 
     _fields_ = (
-        ("loop", Loop),
-        *((name, ctypes.c_void_p) for name in ("begin", "index", "value", "weight", "bias")),
+        *FIELDS,
         ("of", ctypes.c_int64 * 16),
     )
 
@@ -35,7 +31,8 @@ class FusedConvolution:
         sizes = (ctypes.c_int64 * 16)(*self.of.numbers)
         layer = _Layer(loop=loop, of=sizes, **pointers(x, weight, bias))
         threads = threads_for(prod(self.of.sizes))
-        return int(_library(weight.dtype).norse_convolution_forward(ctypes.byref(layer), threads, gomp_parallel()))
+        forward = forward_of("fused_convolution", "norse_convolution_forward", weight.dtype)
+        return int(forward(ctypes.byref(layer), threads, gomp_parallel()))
 
     def gradients(
         self, grad: Tensor, weight: Tensor, x: Events, shape: Sequence[int], needs: Sequence[bool], reach: Tensor | None
@@ -49,11 +46,3 @@ class FusedConvolution:
             None if of_weight is None else of_weight.view(weight.shape),
             of_bias,
         )
-
-
-@cache
-def _library(dtype: torch.dtype) -> ctypes.CDLL:
-    library = load_runtime("fused_convolution", dtype)
-    library.norse_convolution_forward.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
-    library.norse_convolution_forward.restype = ctypes.c_int
-    return library

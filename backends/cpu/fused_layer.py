@@ -178,8 +178,8 @@ class _Forward:
             raise RuntimeError(f"norse fused layer: {WRONG[status]}")
         if bits is not None:
             self.spikes = SpikeTrain(bits, in_memory, None if in_memory or reach is None else reach.words)
-        filler = stand_in(sizes, call.x.dtype, call.x.device)
-        return [filler if x is None else x for x in bound.outputs], bound.final
+        made = [stand_in(sizes, call.x.dtype, call.x.device) if x is None else x for x in bound.outputs]
+        return made, bound.final
 
 
 class _FusedLayer(torch.autograd.Function):

@@ -3,14 +3,11 @@
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
-import torch
 from torch import Tensor
 
-from norse.backends.cpu.build import load_runtime
 from norse.backends.cpu.events import Events
-from norse.backends.cpu.fused_loop import Loop, pointers
+from norse.backends.cpu.fused_loop import FIELDS, Loop, forward_of, pointers
 from norse.backends.cpu.synapse import layer_gradients
 from norse.backends.cpu.threads import gomp_parallel, threads_for
 
@@ -19,8 +16,7 @@ class _Layer(ctypes.Structure):
     """`norse_layer` of runtime/fused_linear.cpp."""
 
     _fields_ = (
-        ("loop", Loop),
-        *((name, ctypes.c_void_p) for name in ("begin", "index", "value", "weight", "bias")),
+        *FIELDS,
         ("width", ctypes.c_int64),
     )
 
@@ -30,17 +26,10 @@ class FusedLinear:
     def run(self, loop: Loop, x: Events, weight: Tensor, bias: Tensor | None, neurons: int) -> int:
         layer = _Layer(loop=loop, width=x.inputs, **pointers(x, weight, bias))
         threads = threads_for((x.rows + x.index.numel()) * neurons)
-        return int(_library(weight.dtype).norse_layer_forward(ctypes.byref(layer), threads, gomp_parallel()))
+        forward = forward_of("fused_linear", "norse_layer_forward", weight.dtype)
+        return int(forward(ctypes.byref(layer), threads, gomp_parallel()))
 
     def gradients(
         self, grad: Tensor, weight: Tensor, x: Events, shape: Sequence[int], needs: Sequence[bool], reach: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         return layer_gradients(grad.flatten(0, 1), weight, x, shape, needs, reach)
-
-
-@cache
-def _library(dtype: torch.dtype) -> ctypes.CDLL:
-    library = load_runtime("fused_linear", dtype)
-    library.norse_layer_forward.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
-    library.norse_layer_forward.restype = ctypes.c_int
-    return library

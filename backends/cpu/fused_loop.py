@@ -2,10 +2,13 @@
 
 import ctypes
 from collections.abc import Sequence
-from typing import Protocol
+from functools import cache
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
+from norse.backends.cpu.build import load_runtime
 from norse.backends.cpu.events import Events
 from norse.backends.cpu.run import Executable
 
@@ -59,8 +62,20 @@ class FusedSynapse(Protocol):
 WRONG = ("", "version", "", "out of memory", "too many buffers")
 
 
+# What the structures of all layers begin with.
+FIELDS = (("loop", Loop), *((name, ctypes.c_void_p) for name in ("begin", "index", "value", "weight", "bias")))
+
+
+@cache
+def forward_of(library: str, function: str, dtype: torch.dtype) -> Any:
+    """A layer's forward: takes its structure, the number of threads, and what runs these."""
+    found = getattr(load_runtime(library, dtype), function)
+    found.argtypes, found.restype = (ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p), ctypes.c_int
+    return found
+
+
 def pointers(x: Events, weight: Tensor, bias: Tensor | None) -> dict[str, int | None]:
-    """What the structures of all layers begin with, behind the loop; the tensors must outlive it."""
+    """The fields of all layers behind the loop; the tensors must outlive it."""
     return {
         "begin": x.begin.data_ptr(),
         "index": x.index.data_ptr(),

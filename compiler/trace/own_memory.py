@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import torch
 
-from norse.compiler.calls import VIEWS
+from norse.compiler.calls import CALLS, VIEWS
 from norse.compiler.ir import Graph, Names, Node, Ref, refs
 from norse.compiler.trace.copies import same, side_by_side
 
 _SHARING = (VIEWS - {torch.stack}) | {
-    *(same, side_by_side, torch.flatten, "flatten", torch.unflatten, "unflatten", torch.squeeze, "squeeze"),
+    *(same, side_by_side, *(target for target, row in CALLS.items() if row.keeps_order)),
     *(torch.transpose, "transpose", torch.swapaxes, "swapaxes", torch.permute, "permute"),
 }
 """Calls whose result may be the memory of their first operand."""

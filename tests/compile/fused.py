@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from norse.backends.cpu.fused_layer import FusedLayers
 from norse.compiler.backend import FusedCall, FusedResults
@@ -27,6 +28,23 @@ def spikes(*shape: int, density: float = 0.1, dtype: torch.dtype = torch.float32
 
 def fused_steps(compiled: CompiledModule) -> list[FusedLayerStep]:
     return [step for step in compiled.variant.fused if isinstance(step, FusedLayerStep)]
+
+
+def kept_bytes(compiled: CompiledModule, x: Tensor) -> int:
+    """What autograd keeps of a call: of what is expanded, the numbers in memory alone."""
+    kept = 0
+
+    def keep(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        held = 1
+        for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
+            held *= size if stride else 1
+        kept += held * tensor.element_size()
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        compiled(x)
+    return kept
 
 
 class Watched(FusedLayers):

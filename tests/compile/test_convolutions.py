@@ -1,6 +1,5 @@
 """Event-driven convolutions: equal to dense ones up to rounding, whatever is active, on any number of threads."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,13 +15,6 @@ from norse.backends.cpu.convolution_costs import Costs, Pass, costs
 from norse.backends.cpu.patches import Shape
 
 DTYPES = [torch.float32, torch.float64]
-
-
-@pytest.fixture(autouse=True)
-def as_many_threads_as_before() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def active(sizes: tuple[int, ...], density: float, analog: bool, dtype: torch.dtype) -> Tensor:

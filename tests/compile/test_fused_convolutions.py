@@ -1,13 +1,12 @@
 """A convolution and the loop behind it in one pass, and spikes as events through pooling, shapes and concatenation:
 eager's spikes and gradients."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 
 import norse
@@ -17,16 +16,9 @@ from norse.backends.cpu.fused_layer import FusedLayers
 from norse.backends.cpu.pooling import pool_events
 
 from .comparison import observe
-from .fused import exact, fused_steps, linear, spikes, watch
+from .fused import exact, fused_steps, kept_bytes, linear, spikes, watch
 
 DTYPES = [torch.float32, torch.float64]
-
-
-@pytest.fixture(autouse=True)
-def as_many_threads_as_before() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def convolution(inputs: int, outputs: int, kernel: Any, rank: int = 2, **options: Any) -> nn.Module:
@@ -241,18 +233,7 @@ def test_backward_keeps_events_and_one_number_a_neuron_and_tick() -> None:
     x = spikes(ticks, batch, 2, size, size, density=0.02)
     compiled = norse.compile(model, sparse=True)
     compiled(x)
-    kept = 0
-
-    def keep(tensor: Tensor) -> Tensor:
-        nonlocal kept
-        held = 1
-        for length, stride in zip(tensor.shape, tensor.stride(), strict=True):
-            held *= length if stride else 1
-        kept += held * tensor.element_size()
-        return tensor
-
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
-        compiled(x)
+    kept = kept_bytes(compiled, x)
     first, second = (ticks * batch * 4 * n for n in (16 * 24 * 24, 8 * 10 * 10))
     assert first + second <= kept < 1.3 * (first + second)
 

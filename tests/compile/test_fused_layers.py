@@ -1,13 +1,11 @@
 """A linear layer and the loop behind it in one pass: eager's spikes and gradients, without the currents in memory."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 
 import norse
 import norse.torch as snn
@@ -18,16 +16,9 @@ from norse.backends.cpu.fused_layer import FusedLayers
 from norse.compiler.backend import FusedCall, FusedResults
 
 from .comparison import observe
-from .fused import fused_steps, linear, spikes, watch
+from .fused import fused_steps, kept_bytes, linear, spikes, watch
 
 DTYPES = [torch.float32, torch.float64]
-
-
-@pytest.fixture(autouse=True)
-def as_many_threads_as_before() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -200,18 +191,7 @@ def test_backward_keeps_events_and_one_number_a_neuron_and_tick() -> None:
     x = spikes(ticks, batch, n, density=0.02)
     compiled = norse.compile(model, sparse=True)
     compiled(x)
-    kept = 0
-
-    def keep(tensor: Tensor) -> Tensor:
-        nonlocal kept
-        held = 1
-        for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
-            held *= size if stride else 1
-        kept += held * tensor.element_size()
-        return tensor
-
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
-        compiled(x)
+    kept = kept_bytes(compiled, x)
     one = ticks * batch * n * 4
     assert 2 * one <= kept < 2.5 * one
 

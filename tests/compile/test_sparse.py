@@ -1,7 +1,5 @@
 """Event-driven synapses: equal to dense ones up to rounding, whatever is active, on any number of threads."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,13 +12,6 @@ from norse.backends.cpu.events import find_events
 from norse.backends.cpu.synapse import Linear, weight_gradient
 
 DTYPES = [torch.float32, torch.float64]
-
-
-@pytest.fixture(autouse=True)
-def as_many_threads_as_before() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def active(rows: int, inputs: int, density: float, analog: bool, dtype: torch.dtype) -> Tensor:
